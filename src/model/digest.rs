@@ -1,0 +1,83 @@
+//! Digests of files: 32 or 64 bytes, spelled out only when written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+
+/// Why a text is not a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {hex_digits} hexadecimal digits")]
+pub struct BadDigest {
+    /// How many digits the digest has.
+    pub hex_digits: usize,
+}
+
+macro_rules! digest {
+    ($name:ident, $bytes:literal, $about:literal) => {
+        #[doc = $about]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// Wraps the raw bytes of a finished digest.
+            pub const fn new(bytes: [u8; $bytes]) -> Self {
+                Self(bytes)
+            }
+
+            /// The raw bytes.
+            pub const fn as_bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+
+            /// Base64 with padding (RFC 4648 section 4), as `Digest` (RFC 3230) wants it.
+            pub fn to_base64(&self) -> String {
+                BASE64.encode(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadDigest;
+
+            fn from_str(text: &str) -> Result<Self, BadDigest> {
+                let bad = BadDigest { hex_digits: $bytes * 2 };
+                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| bad)?;
+                Ok(Self(bytes.try_into().map_err(|_| bad)?))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+digest!(Sha256, 32, "A SHA-256 digest (FIPS 180-4).");
+digest!(Sha512, 64, "A SHA-512 digest (FIPS 180-4).");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_read_in_either_case_and_written_in_lower() {
+        let digest: Sha256 = "AB".repeat(32).parse().unwrap();
+        assert_eq!(digest.to_string(), "ab".repeat(32));
+        assert_eq!(digest.as_bytes(), &[0xab; 32]);
+    }
+
+    #[test]
+    fn anything_but_the_right_number_of_hex_digits_is_refused() {
+        for text in ["", "ab", &"a".repeat(63), &"a".repeat(65), &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(text.parse::<Sha256>(), Err(BadDigest { hex_digits: 64 }), "{text}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Plain types that every room speaks: names, versions, digests, places, sets of mirrors, moments.
+//!
+//! Nothing here does I/O, knows the configuration or reads a clock. Each type is made by one fallible step and cannot
+//! be wrong afterwards.
+
+mod digest;
+mod geo;
+mod mirror;
+mod name;
+mod reason;
+mod time;
+mod version;
+
+pub use digest::{BadDigest, Sha256, Sha512};
+pub use geo::{Asn, BadCountry, BadLocation, Country, Direction, Location};
+pub use mirror::{MirrorId, MirrorSet, RegionId};
+pub use name::{AssetPath, BadName, ChannelName, MirrorName, ProductName, RegionName};
+pub use reason::{CopyFault, Exclusion};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use version::{BadVersion, Version};
