@@ -1,4 +1,4 @@
-//! A connection's stream that tells the watch when reads and writes have to wait.
+//! A connection's stream that tells the watch when bytes come and when writes have to wait.
 
 use std::io;
 use std::pin::Pin;
@@ -48,9 +48,8 @@ impl<S: AsyncRead + Unpin> Read for Watched<S> {
             return Poll::Ready(Ok(()));
         }
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
-        match outcome {
-            Poll::Ready(_) => self.watch.note_arrival(),
-            Poll::Pending => self.watch.note_wait(),
+        if outcome.is_ready() {
+            self.watch.note_arrival();
         }
         outcome
     }

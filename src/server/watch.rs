@@ -1,7 +1,7 @@
 //! What a connection is waiting for, and until when it may.
 //!
 //! The stream and the service say what happens, the connection's task asks when to look again. On the usual path this
-//! costs one look at the clock per request: moments are taken only when a read has to wait.
+//! costs one look at the clock per request: moments are taken only when the task goes to wait.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -110,7 +110,7 @@ impl Watch {
     /// Bytes came.
     pub(super) fn note_arrival(&self) {
         let phase = Phase::of(self.phase.load(Relaxed)).0;
-        if matches!(phase, Phase::Silent | Phase::Idle) {
+        if matches!(phase, Phase::Silent | Phase::Answered | Phase::Idle) {
             if !self.multiplexed.load(Relaxed) {
                 self.phase.store(Phase::Arrived.at(0), Relaxed);
             } else if phase == Phase::Silent {
@@ -119,18 +119,10 @@ impl Watch {
         }
     }
 
-    /// A read has to wait.
-    pub(super) fn note_wait(&self) {
-        match Phase::of(self.phase.load(Relaxed)).0 {
-            Phase::Arrived => self.phase.store(Phase::Head.at(self.now()), Relaxed),
-            Phase::Answered => self.phase.store(Phase::Idle.at(self.now()), Relaxed),
-            Phase::Silent | Phase::Head | Phase::Idle => {}
-        }
-    }
-
     /// Some bytes of an answer were taken: a long body is not idleness.
     pub(super) fn note_progress(&self) {
-        if !self.multiplexed.load(Relaxed) && Phase::of(self.phase.load(Relaxed)).0 == Phase::Idle {
+        let phase = Phase::of(self.phase.load(Relaxed)).0;
+        if !self.multiplexed.load(Relaxed) && matches!(phase, Phase::Head | Phase::Idle) {
             self.phase.store(Phase::Answered.at(0), Relaxed);
         }
     }
@@ -175,19 +167,25 @@ impl Watch {
         self.is_last(self.requests.load(Relaxed))
     }
 
-    /// The nearest bound and its moment in milliseconds since accept; `None` while only a handler is waited for.
+    /// The connection has to wait: from now on for the rest of a head, or for the next request.
+    fn note_wait(&self) {
+        let next = match Phase::of(self.phase.load(Relaxed)).0 {
+            Phase::Arrived => Phase::Head,
+            Phase::Answered => Phase::Idle,
+            Phase::Silent | Phase::Head | Phase::Idle => return,
+        };
+        if self.blocked.load(Relaxed) == 0 && self.in_flight.load(Relaxed) == 0 {
+            self.phase.store(next.at(self.now()), Relaxed);
+        }
+    }
+
+    /// The bound in force and its moment in milliseconds since accept; `None` while only a handler is waited for. While
+    /// an answer waits to be taken, nothing else is expected of the client.
     pub(super) fn deadline(&self, finish: Finish) -> Option<(u64, Timeout)> {
-        let waiting = match self.in_flight.load(Relaxed) {
-            0 => self.waiting_deadline(finish),
-            _ => None,
-        };
-        let writing = match self.blocked.load(Relaxed) {
-            0 => None,
-            since => Some((since - 1 + millis(self.limits.write), Timeout::Write)),
-        };
-        match (waiting, writing) {
-            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
-            (a, b) => a.or(b),
+        match (self.blocked.load(Relaxed), self.in_flight.load(Relaxed)) {
+            (0, 0) => self.waiting_deadline(finish),
+            (0, _) => None,
+            (since, _) => Some((since - 1 + millis(self.limits.write), Timeout::Write)),
         }
     }
 
@@ -198,6 +196,7 @@ impl Watch {
             (Phase::Silent, _) => bound(self.limits.first_byte, Timeout::FirstByte),
             (Phase::Head, _) => bound(self.limits.header, Timeout::Header),
             (Phase::Idle, Finish::No) => bound(self.limits.idle, Timeout::Idle),
+            // The latter two are over before anybody waits.
             (Phase::Idle | Phase::Arrived | Phase::Answered, _) => None,
         };
         match finish {
@@ -224,8 +223,10 @@ impl<'a> Alarm<'a> {
         Self { sleep, set_to: millis(watch.limits.first_byte), watch }
     }
 
-    /// Ready with the bound that was reached. Otherwise the task is woken when there may be one.
+    /// Asked when the connection has to wait: ready with the bound that was reached. Otherwise the task is woken when
+    /// there may be one.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, finish: Finish) -> Poll<Timeout> {
+        self.watch.note_wait();
         let bound = self.watch.deadline(finish);
         if let Some((at, _)) = bound.filter(|(at, _)| *at < self.set_to) {
             self.set(at);
