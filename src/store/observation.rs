@@ -1,0 +1,79 @@
+//! Observations: what was seen and can be seen again. Kept so that a restart is warm.
+
+use bytes::Bytes;
+
+use crate::model::{MirrorName, ProductName, Timestamp, Version};
+
+/// Largest body of an observation, in bytes.
+pub const BODY_MAX: usize = 64 << 20;
+
+/// A manifest as it was published and accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownManifest {
+    /// Whose release.
+    pub product: ProductName,
+    /// Which release.
+    pub version: Version,
+    /// The manifest's bytes as published.
+    pub body: Bytes,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+}
+
+/// Something that was seen. A later observation of the same thing replaces the earlier one. Bodies are opaque to the
+/// store and have at most [`BODY_MAX`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// A manifest is known.
+    Manifest(KnownManifest),
+    /// A release is retired: its manifest goes, and what is known of its copies on all mirrors.
+    ManifestGone {
+        /// Whose release.
+        product: ProductName,
+        /// Which release.
+        version: Version,
+    },
+    /// How a mirror stands.
+    Standing {
+        /// Which mirror.
+        mirror: MirrorName,
+        /// Its standing.
+        body: Vec<u8>,
+    },
+    /// What one mirror holds of one release: one entry for all its copies.
+    Copies {
+        /// Which mirror.
+        mirror: MirrorName,
+        /// Whose release.
+        product: ProductName,
+        /// Which release.
+        version: Version,
+        /// The ledger's entry.
+        body: Vec<u8>,
+    },
+    /// Nothing is known any more of one release on one mirror.
+    CopiesGone {
+        /// Which mirror.
+        mirror: MirrorName,
+        /// Whose release.
+        product: ProductName,
+        /// Which release.
+        version: Version,
+    },
+    /// A mirror left the configuration: its standing and its copies go.
+    MirrorGone {
+        /// Which mirror.
+        mirror: MirrorName,
+    },
+}
+
+impl Observation {
+    /// Bytes of the body; 0 where there is none.
+    pub(super) fn body_len(&self) -> usize {
+        match self {
+            Self::Manifest(manifest) => manifest.body.len(),
+            Self::Standing { body, .. } | Self::Copies { body, .. } => body.len(),
+            Self::ManifestGone { .. } | Self::CopiesGone { .. } | Self::MirrorGone { .. } => 0,
+        }
+    }
+}

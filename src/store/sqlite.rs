@@ -1,0 +1,325 @@
+//! The database: embedded SQLite. Another database takes this place by having the same four methods.
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
+
+use super::order::{Sealed, Unreadable};
+use super::{Folder, KnownManifest, Observation, OpenNote, StoreError};
+use crate::model::{MirrorName, ProductName, Timestamp, Version};
+
+const NAME: &str = "waypost.db";
+/// Scripts that each take the schema one version further; `user_version` counts those that were run.
+const MIGRATIONS: [&str; 1] = [include_str!("schema/0001_orders_and_observations.sql")];
+
+/// The database, open.
+#[derive(Debug)]
+pub(super) struct Database {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// Everything in the database.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub orders: Vec<Sealed>,
+    pub manifests: Vec<KnownManifest>,
+    pub standings: Vec<(MirrorName, Vec<u8>)>,
+    pub copies: Vec<(MirrorName, ProductName, Version, Vec<u8>)>,
+}
+
+/// What was found in the database's place.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// A sound database.
+    Sound,
+    /// Nothing, or an empty file.
+    Missing,
+    /// Something else, kept under another name, and the orders that could still be read from it.
+    Damaged { why: String, kept: PathBuf, salvaged: Vec<Sealed> },
+}
+
+impl Fate {
+    pub fn salvaged(&self) -> &[Sealed] {
+        match self {
+            Self::Damaged { salvaged, .. } => salvaged,
+            Self::Sound | Self::Missing => &[],
+        }
+    }
+
+    /// Says what happened; a database that is missing from a new folder is nothing to speak of.
+    pub fn note(&self, known: bool, notes: &mut Vec<OpenNote>) {
+        match self {
+            Self::Damaged { why, kept, .. } => {
+                notes.push(OpenNote::DatabaseDamaged { why: why.clone(), kept: kept.clone() });
+            }
+            Self::Missing if known => notes.push(OpenNote::DatabaseMissing),
+            Self::Missing | Self::Sound => {}
+        }
+    }
+}
+
+/// How long a transaction lasts through a loss of power.
+enum Durability {
+    /// On disk before it is committed.
+    Full,
+    /// In the order of being committed, the last ones perhaps lost.
+    Ordered,
+}
+
+impl Database {
+    /// Opens the database and reads it whole; makes a new one where there is none or a damaged one.
+    pub fn open(folder: &Folder) -> Result<(Self, Contents, Fate), StoreError> {
+        let path = folder.file(NAME);
+        if !path.try_exists().map_err(StoreError::io("look for", &path))? {
+            // A write-ahead log without its database must not meet a new one.
+            set_aside(folder)?;
+        }
+        match Self::try_open(&path) {
+            Err(StoreError::Damaged { why, .. }) => {
+                let salvaged = salvage(&path)?;
+                let kept = set_aside(folder)?;
+                let (database, contents, _) = Self::try_open(&path)?;
+                folder.sync()?;
+                Ok((database, contents, Fate::Damaged { why, kept, salvaged }))
+            }
+            opened => {
+                folder.sync()?;
+                opened
+            }
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<(Self, Contents, Fate), StoreError> {
+        let mut database = Self { connection: connect(path)?, path: path.into() };
+        let fate = database.migrate()?;
+        database.check()?;
+        let contents = database.load()?;
+        Ok((database, contents, fate))
+    }
+
+    /// Adds orders in one transaction that is on disk when this returns.
+    pub fn insert_orders(&mut self, orders: &[&Sealed]) -> Result<(), StoreError> {
+        self.transaction("write", Durability::Full, |transaction| {
+            let mut insert = transaction.prepare_cached("INSERT INTO orders (id, line) VALUES (?1, ?2)")?;
+            orders.iter().try_for_each(|sealed| {
+                insert.execute(params![sealed.order.id.cast_signed(), sealed.line])?;
+                Ok(())
+            })
+        })
+    }
+
+    /// Writes observations in one transaction.
+    pub fn record(&mut self, batch: &[Observation]) -> Result<(), StoreError> {
+        self.transaction("write", Durability::Ordered, |transaction| {
+            batch.iter().try_for_each(|observation| write(transaction, observation))
+        })
+    }
+
+    /// Reads everything. Whatever is not as it was written is damage.
+    fn load(&self) -> Result<Contents, StoreError> {
+        Ok(Contents {
+            orders: self.load_orders()?,
+            manifests: self.rows("SELECT product, spelled, body, first_seen FROM manifests", |row| {
+                Some(KnownManifest {
+                    product: ProductName::new(&text(row, 0)?).ok()?,
+                    version: Version::parse(&text(row, 1)?).ok()?,
+                    body: bytes(row, 2)?.into(),
+                    first_seen: Timestamp::from_millis(row.get(3).ok()?),
+                })
+            })?,
+            standings: self.rows("SELECT mirror, body FROM standings", |row| {
+                Some((MirrorName::new(&text(row, 0)?).ok()?, bytes(row, 1)?))
+            })?,
+            copies: self.rows("SELECT mirror, product, spelled, body FROM copies", |row| {
+                Some((
+                    MirrorName::new(&text(row, 0)?).ok()?,
+                    ProductName::new(&text(row, 1)?).ok()?,
+                    Version::parse(&text(row, 2)?).ok()?,
+                    bytes(row, 3)?,
+                ))
+            })?,
+        })
+    }
+
+    fn load_orders(&self) -> Result<Vec<Sealed>, StoreError> {
+        let lines = self.rows("SELECT id, line FROM orders ORDER BY id", |row| {
+            Some((row.get::<_, i64>(0).ok()?.cast_unsigned(), text(row, 1)?))
+        })?;
+        let read = |(id, line): (u64, String)| match Sealed::read(line.as_bytes()) {
+            Ok(sealed) if sealed.order.id == id => Ok(sealed),
+            Ok(_) | Err(Unreadable::Damaged) => Err(self.damaged("an order does not fit its checksum")),
+            Err(Unreadable::Unknown) => Err(StoreError::NewerOrder { path: self.path.clone(), line: id }),
+        };
+        lines.into_iter().map(read).collect()
+    }
+
+    fn rows<T>(&self, sql: &str, read: impl Fn(&Row<'_>) -> Option<T>) -> Result<Vec<T>, StoreError> {
+        let failed = StoreError::sql("read", &self.path);
+        let mut select = self.connection.prepare(sql).map_err(&failed)?;
+        let rows = select.query_map([], |row| Ok(read(row))).map_err(&failed)?;
+        rows.map(|row| row.map_err(&failed)?.ok_or_else(|| self.damaged("a row cannot be read"))).collect()
+    }
+
+    fn damaged(&self, why: &str) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), why: why.into() }
+    }
+
+    fn transaction(
+        &mut self,
+        doing: &'static str,
+        durability: Durability,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let synchronous = match durability {
+            Durability::Full => "FULL",
+            Durability::Ordered => "NORMAL",
+        };
+        let run = || {
+            self.connection.pragma_update(None, "synchronous", synchronous)?;
+            let transaction = self.connection.transaction()?;
+            work(&transaction)?;
+            transaction.commit()
+        };
+        run().map_err(StoreError::sql(doing, &self.path))
+    }
+
+    /// Brings the schema up to date. Nothing is written into a database that is newer.
+    fn migrate(&mut self) -> Result<Fate, StoreError> {
+        let path = self.path.clone();
+        let failed = StoreError::sql("open", &path);
+        let found: i64 =
+            self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
+        let known = MIGRATIONS.len() as i64;
+        if found > known {
+            return Err(StoreError::NewerSchema { path: self.path.clone(), found, known });
+        }
+        self.connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
+        for (version, script) in (1_i64..).zip(MIGRATIONS) {
+            if version > found {
+                self.transaction("migrate", Durability::Full, |transaction| {
+                    transaction.execute_batch(script)?;
+                    transaction.pragma_update(None, "user_version", version)
+                })?;
+            }
+        }
+        Ok(if found == 0 { Fate::Missing } else { Fate::Sound })
+    }
+
+    /// Looks at every page of the file (0.1 s for 100,000 rows).
+    fn check(&self) -> Result<(), StoreError> {
+        let answer: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(StoreError::sql("check", &self.path))?;
+        if answer == "ok" { Ok(()) } else { Err(self.damaged(&answer)) }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        // The folder belongs to one process: no shared memory file is needed, and nobody else writes.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        Ok(connection)
+    };
+    open().map_err(StoreError::sql("open", path))
+}
+
+/// The orders that can still be read from a damaged database, from both ends: the journal may be lost too.
+fn salvage(path: &Path) -> Result<Vec<Sealed>, StoreError> {
+    let mut orders: Vec<Sealed> = Vec::new();
+    let Ok(connection) = connect(path) else { return Ok(orders) };
+    // With this SQLite reads past what is wrong in the schema; where it does not, there is less to read.
+    let _ = connection.pragma_update(None, "writable_schema", true);
+    for sql in ["SELECT id, line FROM orders ORDER BY id", "SELECT id, line FROM orders ORDER BY id DESC"] {
+        let Ok(mut select) = connection.prepare(sql) else { continue };
+        let Ok(lines) = select.query_map([], |row| Ok(text(row, 1).zip(row.get::<_, i64>(0).ok()))) else {
+            continue;
+        };
+        for (line, id) in lines.map_while(Result::ok).flatten() {
+            match Sealed::read(line.as_bytes()) {
+                Ok(sealed) => orders.push(sealed),
+                Err(Unreadable::Damaged) => {}
+                Err(Unreadable::Unknown) => {
+                    return Err(StoreError::NewerOrder { path: path.into(), line: id.cast_unsigned() });
+                }
+            }
+        }
+    }
+    orders.sort_by(|a, b| (a.order.id, &a.line).cmp(&(b.order.id, &b.line)));
+    orders.dedup_by(|a, b| a.line == b.line);
+    Ok(orders)
+}
+
+/// Moves the database and its log out of the way, under names that belong together.
+fn set_aside(folder: &Folder) -> Result<PathBuf, StoreError> {
+    let aside = folder.aside(NAME);
+    for suffix in ["", "-wal", "-shm"] {
+        let from = folder.file(&format!("{NAME}{suffix}"));
+        let mut to = aside.clone().into_os_string();
+        to.push(suffix);
+        match fs::rename(&from, to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("set aside", &from)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+fn text(row: &Row<'_>, column: usize) -> Option<String> {
+    row.get(column).ok()
+}
+
+fn bytes(row: &Row<'_>, column: usize) -> Option<Vec<u8>> {
+    row.get(column).ok()
+}
+
+fn write(transaction: &Transaction<'_>, observation: &Observation) -> rusqlite::Result<()> {
+    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        transaction.prepare_cached(sql)?.execute(values).map(drop)
+    };
+    match observation {
+        Observation::Manifest(KnownManifest { product, version, body, first_seen }) => run(
+            "INSERT INTO manifests (product, version, spelled, first_seen, body) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET spelled = ?3, first_seen = ?4, body = ?5",
+            params![product.as_str(), version.bare(), version.as_str(), first_seen.as_millis(), &body[..]],
+        ),
+        Observation::ManifestGone { product, version } => {
+            let release = params![product.as_str(), version.bare()];
+            run("DELETE FROM manifests WHERE product = ?1 AND version = ?2", release)?;
+            run("DELETE FROM copies WHERE product = ?1 AND version = ?2", release)
+        }
+        Observation::Standing { mirror, body } => run(
+            "INSERT INTO standings (mirror, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = ?2",
+            params![mirror.as_str(), body],
+        ),
+        Observation::Copies { mirror, product, version, body } => run(
+            "INSERT INTO copies (mirror, product, version, spelled, body) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET spelled = ?4, body = ?5",
+            params![mirror.as_str(), product.as_str(), version.bare(), version.as_str(), body],
+        ),
+        Observation::CopiesGone { mirror, product, version } => run(
+            "DELETE FROM copies WHERE mirror = ?1 AND product = ?2 AND version = ?3",
+            params![mirror.as_str(), product.as_str(), version.bare()],
+        ),
+        Observation::MirrorGone { mirror } => {
+            run("DELETE FROM standings WHERE mirror = ?1", params![mirror.as_str()])?;
+            run("DELETE FROM copies WHERE mirror = ?1", params![mirror.as_str()])
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What needs a look inside: a database that cannot grow, and how long a large one takes to open.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use rusqlite::Connection;
+
+use crate::model::{MirrorName, ProductName, Timestamp, Version};
+use crate::store::{Action, NewOrder, Observation, OpenNote, Order, Store, StoreError};
+
+fn drain(reason: String) -> NewOrder {
+    let action = Action::MirrorDrain { mirror: MirrorName::new("fra").unwrap() };
+    NewOrder { at: Timestamp::from_millis(1), actor: "test".into(), reason, action }
+}
+
+#[test]
+fn a_database_that_cannot_grow_refuses_orders_and_leaves_no_trace_of_them_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let pages: i64 = store.database.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = |store: &Store, pages: i64| {
+        store.database.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    };
+    limit(&store, pages);
+    let mut acknowledged = Vec::new();
+    let mut refused = 0;
+    for _ in 0..20 {
+        match store.append(drain("x".repeat(3000))) {
+            Ok(order) => acknowledged.push(order),
+            Err(StoreError::Full { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 10, "{refused}");
+    limit(&store, pages + 1000);
+    acknowledged.push(store.append(drain("room again".into())).unwrap());
+    drop(store);
+    let (_, loaded) = Store::open(folder.path()).unwrap();
+    assert_eq!(loaded.orders, acknowledged);
+    assert_eq!(loaded.notes, []);
+}
+
+#[test]
+fn a_database_of_a_newer_schema_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    store.append(drain("kept".into())).unwrap();
+    store.database.connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    let before = std::fs::read(folder.path().join("waypost.db")).unwrap();
+    let error = Store::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::NewerSchema { found: 99, .. }), "{error}");
+    assert!(error.to_string().contains("run the newer waypost"), "{error}");
+    assert_eq!(std::fs::read(folder.path().join("waypost.db")).unwrap(), before);
+}
+
+/// Three orders, then damage done by `harm` to the open database and by `hurt` to its file, then no journal.
+fn orders_survive(harm: impl Fn(&Connection) -> u64, hurt: impl Fn(&File, u64)) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let orders: Vec<Order> = (0..3).map(|n| store.append(drain(format!("{n}"))).unwrap()).collect();
+    let offset = harm(&store.database.connection);
+    drop(store);
+    hurt(&OpenOptions::new().write(true).open(folder.path().join("waypost.db")).unwrap(), offset);
+    std::fs::remove_file(folder.path().join("orders.jsonl")).unwrap();
+    let (_, loaded) = Store::open(folder.path()).unwrap();
+    assert!(matches!(loaded.notes[0], OpenNote::DatabaseDamaged { .. }), "{:?}", loaded.notes);
+    assert_eq!(loaded.orders, orders);
+    assert!(loaded.state_lost, "nobody knows whether these were all");
+}
+
+#[test]
+fn damage_beside_the_orders_costs_no_order_even_without_the_journal() {
+    let offset_of_manifests = |connection: &Connection| {
+        let sql =
+            "SELECT (rootpage - 1) * page_size FROM sqlite_schema, pragma_page_size WHERE name = 'manifests'";
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned()
+    };
+    orders_survive(offset_of_manifests, |file, offset| file.write_all_at(&[0xff; 4096], offset).unwrap());
+    let index_without_table = |connection: &Connection| {
+        let broken = "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'copies';";
+        connection.execute_batch(broken).unwrap();
+        0
+    };
+    orders_survive(index_without_table, |_, _| ());
+}
+
+#[test]
+fn an_order_changed_inside_the_database_is_noticed_and_taken_from_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let orders: Vec<Order> = (0..3).map(|n| store.append(drain(format!("why {n}"))).unwrap()).collect();
+    let forged = "UPDATE orders SET line = replace(line, 'why', 'wry') WHERE id = 2";
+    assert_eq!(store.database.connection.execute(forged, []).unwrap(), 1);
+    drop(store);
+    let (_, loaded) = Store::open(folder.path()).unwrap();
+    assert_eq!(loaded.orders, orders);
+    assert!(matches!(loaded.notes[0], OpenNote::DatabaseDamaged { .. }), "{:?}", loaded.notes);
+}
+
+#[test]
+fn a_hundred_thousand_entries_open_within_a_second_or_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let batch: Vec<Observation> = (0..100_000)
+        .map(|n| Observation::Copies {
+            mirror: MirrorName::new(&format!("mirror-{}", n % 100)).unwrap(),
+            product: ProductName::new("tool").unwrap(),
+            version: Version::parse(&format!("1.{}", n / 100)).unwrap(),
+            body: vec![7; 200],
+        })
+        .collect();
+    store.record(&batch).unwrap();
+    drop(store);
+    let start = std::time::Instant::now();
+    let (_, loaded) = Store::open(folder.path()).unwrap();
+    let took = start.elapsed();
+    assert_eq!(loaded.copies.len(), batch.len());
+    println!("opened 100,000 entries in {took:?}");
+    // Generous: an unoptimised build on a busy machine.
+    assert!(took.as_secs() < 10, "{took:?}");
+}
