@@ -16,7 +16,7 @@ const MARKER: &str = "state.id";
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -30,7 +30,7 @@ impl Folder {
             }
             Err(error) => return Err(StoreError::io("look at", path)(error)),
         }
-        Ok(Self { path: path.into(), _lock: lock(&path.join(LOCK))? })
+        Ok(Self { path: path.into(), lock: lock(&path.join(LOCK))? })
     }
 
     pub fn path(&self) -> &Path {
@@ -71,6 +71,14 @@ impl Folder {
             .and_then(|()| file.sync_all())
             .map_err(StoreError::io("write", &marker))?;
         self.sync()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that is just being started holds the same open file until it runs its
+        // own program. An error leaves it at that.
+        let _ = self.lock.unlock();
     }
 }
 
