@@ -216,6 +216,14 @@ promises!(sqlite, super::open:
 // What the journal and the database promise together.
 
 #[test]
+fn a_store_can_be_given_to_the_thread_that_writes() {
+    let (folder, mut orders) = used(1);
+    let (mut store, _) = open(folder.path());
+    orders.push(std::thread::spawn(move || store.append(order(2)).unwrap()).join().unwrap());
+    assert_eq!(open(folder.path()).1.orders, orders);
+}
+
+#[test]
 fn either_file_alone_brings_every_order_back_and_the_other_file_too() {
     let (folder, orders) = used(5);
     for (lost, note) in [
@@ -265,6 +273,11 @@ fn any_byte_of_the_database_header_may_be_wrong() {
             Err(error) => panic!("byte {at}: {error}"),
         }
     }
+    // Garbage from there on is no newer schema.
+    let mut spoilt = sound.clone();
+    spoilt[60..4096].fill(0x55);
+    fs::write(&path, &spoilt).unwrap();
+    assert_eq!(open(folder.path()).1.orders, orders);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The database: embedded SQLite. Another database takes this place by having the same four methods.
+//! The database: embedded SQLite. Another database takes this place by having the same three
+//! methods: `open`, `insert_orders` and `record`.
 
 #[cfg(test)]
 mod tests;
@@ -197,6 +198,8 @@ impl Database {
             self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
         let known = MIGRATIONS.len() as i64;
         if found > known {
+            // A damaged header can look like a newer schema; what follows it seldom fits.
+            self.check()?;
             return Err(StoreError::NewerSchema { path: self.path.clone(), found, known });
         }
         self.connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
@@ -211,7 +214,7 @@ impl Database {
         Ok(if found == 0 { Fate::Missing } else { Fate::Sound })
     }
 
-    /// Looks at every page of the file (0.1 s for 100,000 rows).
+    /// Looks at every page of the file (opening with 100,000 rows takes 0.3 s in a debug build, this included).
     fn check(&self) -> Result<(), StoreError> {
         let answer: String = self
             .connection
