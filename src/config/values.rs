@@ -53,7 +53,7 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Admin listener (reading only); `None` where the operator gave none.
     pub admin: Option<SocketAddr>,
-    /// The public URL, without a trailing slash; `None`: taken from the request's Host.
+    /// The public URL; it has no path, so it ends with the `/` of an empty one. `None`: taken from the request's Host.
     pub public_url: Option<Url>,
     /// Peers whose client header is believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -295,7 +295,7 @@ impl Default for Redirect {
 }
 
 /// `[outgoing]`
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Outgoing {
     /// PEM certificates believed beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -303,6 +303,12 @@ pub struct Outgoing {
     pub proxy: Option<Url>,
     /// Redirects that are followed. Default 3.
     pub max_redirects: usize,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self { ca_file: None, proxy: None, max_redirects: 3 }
+    }
 }
 
 /// `[limits]`

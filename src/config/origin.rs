@@ -1,0 +1,92 @@
+//! `[origin]`, `[geoip]` and `[outgoing]`: what the service reads and how it asks for it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::reader::{Section, Spot};
+use super::value::Value;
+use super::values::{GeoIp, Origin, OriginAt, Outgoing};
+
+/// Most GeoIP files of one kind.
+const DATABASES_MAX: usize = 16;
+
+/// `[origin]`; and where `serve = true` stands, if it does. `None` where the URL is missing or bad.
+pub(super) fn origin<'a>(mut section: Section<'a>) -> Option<(Origin, Option<Spot<'a>>)> {
+    section.refuse_later(&["trusted_keys"]);
+    let at = section.require("url", "\"https://origin.example.com/releases/\" or a folder", place);
+    let poll = section
+        .get("poll", |v| v.duration(Duration::from_millis(10)..=Duration::from_secs(86_400)))
+        .unwrap_or(Duration::from_secs(30));
+    let serve = section.take("serve").and_then(|value| {
+        let spot = value.spot().clone();
+        value.boolean()?.then_some(spot)
+    });
+    section.finish();
+    Some((Origin { at: at?, poll }, serve))
+}
+
+fn place(value: Value<'_>) -> Option<OriginAt> {
+    let text = value.text("a folder or an http(s) URL in quotes")?;
+    match text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+        Some("http" | "https") => Some(OriginAt::Url(value.base_url()?)),
+        Some("file") => {
+            let folder = Url::parse(text).ok().filter(plain).and_then(|url| url.to_file_path().ok());
+            match folder {
+                Some(folder) => Some(OriginAt::Folder(folder)),
+                None => value
+                    .spot()
+                    .refuse("is no URL of a folder here", "write file:///absolute/path, or the path alone"),
+            }
+        }
+        Some(_) => {
+            value.spot().refuse("has a scheme that is not known", "write a folder, or an http or https URL")
+        }
+        None => Some(OriginAt::Folder(value.path()?)),
+    }
+}
+
+fn plain(url: &Url) -> bool {
+    url.query().is_none() && url.fragment().is_none()
+}
+
+/// `[geoip]`
+pub(super) fn geoip(mut section: Section<'_>) -> GeoIp {
+    let mut files = |key| section.get(key, databases).unwrap_or_default();
+    let geoip = GeoIp { city: files("city"), asn: files("asn") };
+    section.finish();
+    geoip
+}
+
+fn databases(value: Value<'_>) -> Option<Vec<PathBuf>> {
+    let spot = value.spot().clone();
+    let files = value.one_or_list(Value::path)?;
+    if files.len() > DATABASES_MAX {
+        return spot.refuse(format!("names more than {DATABASES_MAX} files"), "remove some");
+    }
+    Some(files)
+}
+
+/// `[outgoing]`
+pub(super) fn outgoing(mut section: Section<'_>) -> Outgoing {
+    let outgoing = Outgoing {
+        ca_file: section.get("ca_file", Value::path_or_none),
+        proxy: section.get("proxy", proxy),
+        max_redirects: section.get("max_redirects", |v| v.integer(0..=20)).unwrap_or(3),
+    };
+    section.finish();
+    outgoing
+}
+
+fn proxy(value: Value<'_>) -> Option<Url> {
+    if value.as_str() == Some("") {
+        return None;
+    }
+    let spot = value.spot().clone();
+    let url = value.host_url()?;
+    if url.scheme() != "http" {
+        return spot.refuse("is not an http URL", "write it like \"http://proxy.example.net:3128\"");
+    }
+    Some(url)
+}

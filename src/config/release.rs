@@ -1,0 +1,82 @@
+//! `[[channel]]` and `[[product]]`.
+
+use super::document::{Documents, Unique};
+use super::reader::not_yet;
+use super::value::{Value, quoted};
+use super::values::{Channel, Product, Ready};
+use crate::model::{ChannelName, ProductName};
+
+/// Most channels, and most products, with settings of their own.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Every `[[channel]]`.
+pub(super) fn channels(documents: &mut Documents<'_>) -> Vec<Channel> {
+    let mut names = Unique::default();
+    let mut all = Vec::new();
+    for mut section in documents.tables("channel", ENTRIES_MAX) {
+        let name = section.require("name", "\"stable\"", |v| channel_name(v, &mut names));
+        let ready = section.get("ready", ready).unwrap_or_default();
+        if let Some(promote) = section.take("promote") {
+            promotion(promote);
+        }
+        section.finish();
+        all.extend(name.map(|name| Channel { name, ready }));
+    }
+    all
+}
+
+fn channel_name(value: Value<'_>, names: &mut Unique) -> Option<ChannelName> {
+    let spot = value.spot().clone();
+    let name: ChannelName = value.parsed("\"stable\"")?;
+    names.claim(&spot, &name).map(|()| name)
+}
+
+/// `"auto"` is what this version does; `"manual"` comes later.
+fn promotion(value: Value<'_>) {
+    let spot = value.spot().clone();
+    if value.word(&[("auto", false), ("manual", true)]) == Some(true) {
+        not_yet(&spot, "channel.promote = \"manual\"");
+    }
+}
+
+/// `{ each_region = 1 }`, `"all"` or `"80%"`.
+fn ready(value: Value<'_>) -> Option<Ready> {
+    let examples = "{ each_region = 1 }, \"all\" or a share such as \"80%\"";
+    if value.is_table() {
+        let mut section = value.section()?;
+        let count = section.require("each_region", "1", |v| v.integer(1..=4096));
+        section.finish();
+        return Some(Ready::EachRegion(count?));
+    }
+    let text = value.text(examples)?;
+    if text == "all" {
+        return Some(Ready::All);
+    }
+    let share = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match share {
+        Some(share) if share > 0.0 && share <= 100.0 => Some(Ready::Share(share)),
+        Some(_) => {
+            value.spot().refuse(format!("{} is out of range", quoted(text)), "write a share up to \"100%\"")
+        }
+        None => value.spot().refuse(format!("{} is no policy", quoted(text)), format!("write {examples}")),
+    }
+}
+
+/// Every `[[product]]`.
+pub(super) fn products(documents: &mut Documents<'_>) -> Vec<Product> {
+    let mut names = Unique::default();
+    let mut all = Vec::new();
+    for mut section in documents.tables("product", ENTRIES_MAX) {
+        section.refuse_later(&["access", "deny_countries"]);
+        let name = section.require("name", "\"tool\"", |value| {
+            let spot = value.spot().clone();
+            let name: ProductName = value.parsed("\"tool\"")?;
+            names.claim(&spot, &name).map(|()| name)
+        });
+        let mut own = Unique::default();
+        let channels = section.get("channels", |v| v.one_or_list(|v| channel_name(v, &mut own)));
+        section.finish();
+        all.extend(name.map(|name| Product { name, channels: channels.unwrap_or_default() }));
+    }
+    all
+}
