@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::Documents;
 use super::problem::{Problem, Problems};
-use super::reader::Section;
+use super::reader::{Section, Spot};
 use super::source::{Notes, Source};
 use super::value::{Value, quoted};
 use super::values::Config;
@@ -128,11 +128,13 @@ fn included(server: &mut Section<'_>, main: &Source) -> Vec<Source> {
     let mut seen: BTreeSet<PathBuf> = main.path().canonicalize().into_iter().collect();
     server.get("include", |value| {
         let spot = value.spot().clone();
-        let paths: Vec<PathBuf> = value.one_or_list(files)?.into_iter().flatten().collect();
-        if paths.len() >= FILES_MAX {
+        let entries = value.one_or_list(files)?;
+        if entries.iter().map(|(_, files)| files.len()).sum::<usize>() >= FILES_MAX {
             return spot.refuse(format!("names {FILES_MAX} files or more"), "merge some of them");
         }
-        for path in &paths {
+        for (spot, path) in
+            entries.iter().flat_map(|(spot, files)| files.iter().map(move |file| (spot, file)))
+        {
             if path.canonicalize().is_ok_and(|real| !seen.insert(real)) {
                 continue;
             }
@@ -150,16 +152,17 @@ fn included(server: &mut Section<'_>, main: &Source) -> Vec<Source> {
     sources
 }
 
-/// The files that one entry names: a path, or a pattern with `*`, `?` or `[…]`.
-fn files(value: Value<'_>) -> Option<Vec<PathBuf>> {
-    let notes = value.spot().notes;
-    let files = matching(value);
-    if files.is_none() {
-        notes.set_incomplete();
-    }
-    files
+/// The files that one entry names, and where it stands.
+fn files<'a>(value: Value<'a>) -> Option<(Spot<'a>, Vec<PathBuf>)> {
+    let spot = value.spot().clone();
+    let Some(files) = matching(value) else {
+        spot.notes.set_incomplete();
+        return None;
+    };
+    Some((spot, files))
 }
 
+/// A path as it is; the files that match a pattern with `*`, `?` or `[…]`, by name.
 fn matching(value: Value<'_>) -> Option<Vec<PathBuf>> {
     let text = value.text("a path or pattern such as \"mirrors.d/*.toml\"")?.to_owned();
     let spot = value.spot().clone();

@@ -77,15 +77,21 @@ fn mirror(mut section: Section<'_>, regions: &Regions, names: &mut Unique) -> Op
 /// `only` and `never`.
 fn clients(mut section: Section<'_>, regions: &Regions) -> ClientSet {
     let spot = section.spot.clone();
-    let given = ["countries", "regions", "asns", "networks"].iter().any(|key| section.has(key));
-    let set = ClientSet {
-        countries: section.get("countries", |v| v.one_or_list(|v| v.parsed("\"DE\""))).unwrap_or_default(),
-        regions: section.get("regions", |v| v.one_or_list(|v| regions.named(v))).unwrap_or_default(),
-        asns: section.get("asns", |v| v.one_or_list(Value::asn)).unwrap_or_default(),
-        networks: section.get("networks", |v| v.one_or_list(Value::network)).unwrap_or_default(),
-    };
+    let given = section.len();
+    let countries = section.get("countries", |v| v.one_or_list(|v| v.parsed("\"DE\"")));
+    let named = section.get("regions", |v| v.one_or_list(|v| regions.named(v)));
+    let asns = section.get("asns", |v| v.one_or_list(Value::asn));
+    let networks = section.get("networks", |v| v.one_or_list(Value::network));
     section.finish();
-    if !given {
+    let read = [countries.is_some(), named.is_some(), asns.is_some(), networks.is_some()];
+    let set = ClientSet {
+        countries: countries.unwrap_or_default(),
+        regions: named.unwrap_or_default(),
+        asns: asns.unwrap_or_default(),
+        networks: networks.unwrap_or_default(),
+    };
+    // Where a key was unknown or bad, that is the problem, and not the emptiness which follows from it.
+    if set.is_empty() && read.iter().filter(|read| **read).count() == given {
         spot.lacks::<()>("names no clients", "name countries, regions, asns or networks, or remove it");
     }
     set

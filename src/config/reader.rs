@@ -24,7 +24,7 @@ impl<'a> Spot<'a> {
     /// Notes a problem here. `None`, so that a reader can end with it.
     pub(super) fn refuse<T>(&self, message: impl Into<String>, remedy: impl Into<String>) -> Option<T> {
         // What stands at or after a syntax error may be read wrongly, so only the syntax error is reported.
-        if self.span.end < self.sound_until {
+        if self.span.end < self.sound_until && !self.notes.is_full() {
             self.notes.problem(self.source.problem(&self.span, &self.path, message, remedy));
         }
         None
@@ -47,8 +47,7 @@ impl<'a> Spot<'a> {
 
     /// Where this is, for a message about another place: `file:line`.
     pub(super) fn place(&self) -> String {
-        let here = self.source.problem(&self.span, "", "", "");
-        format!("{}:{}", here.file.display(), here.line)
+        format!("{}:{}", self.source.path().display(), self.source.line(self.span.start))
     }
 }
 
@@ -154,6 +153,11 @@ impl<'a> Section<'a> {
         self.entries.contains_key(key)
     }
 
+    /// How many keys are (still) there.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Every key and value, for tables whose keys are the operator's, in the order of the file.
     pub(super) fn into_entries(self) -> Vec<(String, Value<'a>)> {
         let mut entries: Vec<_> = self.entries.into_iter().collect();
@@ -196,7 +200,7 @@ fn pattern(path: &str) -> String {
     path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
 }
 
-/// The name that was probably meant: at most two edits away, and fewer than half of its letters.
+/// The name that was probably meant: a third of its letters, or two in a short one, may differ.
 pub(super) fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     // Longer than any key, and the cost grows with the length.
     if typed.len() > 128 {
@@ -204,7 +208,7 @@ pub(super) fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> 
     }
     names
         .map(|name| (edits(typed, name), name))
-        .filter(|(edits, name)| *edits <= 2 && edits * 2 < name.len())
+        .filter(|(edits, name)| *edits <= (name.len() / 3).max(2) && edits * 2 < name.len())
         .min()
         .map(|(_, name)| name)
 }

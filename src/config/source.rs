@@ -70,13 +70,18 @@ impl Source {
     /// Parses the text. Syntax errors are noted; what stands before the first of them is still returned, and `usize` is
     /// where that part ends.
     pub(super) fn parse(&self, notes: &Notes) -> (DeTable<'_>, usize) {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let (table, mut errors) = DeTable::parse_recoverable(&self.text);
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
         let mut sound_until = usize::MAX;
+        let mut lines = BTreeSet::new();
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             sound_until = sound_until.min(span.start);
-            let message = format!("TOML syntax: {}", error.message().escape_debug());
-            notes.problem(self.problem(&span, "", message, "see https://toml.io for the syntax"));
+            // What follows in the same line follows from the first.
+            if lines.insert(self.line(span.start)) && !notes.is_full() {
+                let message = format!("TOML syntax: {}", error.message().escape_debug());
+                notes.problem(self.problem(&span, "", message, "see https://toml.io for the syntax"));
+            }
         }
         if sound_until < usize::MAX {
             notes.set_incomplete();
@@ -92,17 +97,20 @@ impl Source {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Problem {
-        let (line, column) = self.position(span.start);
+        let (line, column) = (self.line(span.start), self.column(span.start));
         let (file, key) = (self.path.clone(), key.to_owned());
         Problem { file, line, column, key, message: message.into(), remedy: remedy.into() }
     }
 
-    /// Line and column, both from 1, the column in characters.
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let line = self.line_starts.partition_point(|start| *start <= offset);
-        let start = self.line_starts[line - 1];
-        let before = self.text.get(start..offset).unwrap_or_default();
-        (line, 1 + before.chars().count())
+    /// The line of a byte, from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The column of a byte in characters, from 1. Costs as much as the line is long.
+    fn column(&self, offset: usize) -> usize {
+        let start = self.line_starts[self.line(offset) - 1];
+        1 + self.text.get(start..offset).unwrap_or_default().chars().count()
     }
 }
 
@@ -129,10 +137,14 @@ impl Notes {
 
     /// Notes a problem.
     pub(super) fn problem(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if problems.len() < PROBLEMS_MAX {
-            problems.push(problem);
+        if !self.is_full() {
+            self.problems.borrow_mut().push(problem);
         }
+    }
+
+    /// Whether further problems are dropped, so that nobody has to find out where they are.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= PROBLEMS_MAX
     }
 
     /// Notes a warning.
