@@ -1,0 +1,364 @@
+//! GeoIP databases, verified and compiled to address ranges when they are loaded.
+//!
+//! Format: <https://maxmind.github.io/MaxMind-DB/>. A city database of some million networks becomes 15 to 30 MB of
+//! ranges, which answer in tens of nanoseconds where decoding a record takes hundreds.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+
+use super::centroids::centroid;
+use super::place::{Place, PlaceId};
+use super::ranges::{NOTHING, Pieces, Ranges};
+use super::record::{AsnRecord, PlaceRecord};
+use crate::config;
+use crate::model::{Asn, Country, Timestamp};
+
+/// Largest database, in bytes; the largest that are sold have about 2 GiB.
+const FILE_MAX: u64 = 4 << 30;
+/// Bytes between the search tree and the data section, all zero.
+const SEPARATOR: usize = 16;
+
+/// Why a GeoIP database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GeoIpError {
+    /// It cannot be read.
+    #[error("{}: {error}; give [geoip] the path of a readable .mmdb file", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is larger than any database.
+    #[error("{}: larger than 4 GiB; give [geoip] the path of an .mmdb file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no MaxMind DB file, or a damaged one.
+    #[error("{}: {error}; fetch it again, write it beside and rename it into place", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: MaxMindDbError,
+    },
+    /// It is a database of something else.
+    #[error("{}: a database of type \"{database_type}\" without a single {wanted}; {remedy}", path.display())]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// The type that it says it has.
+        database_type: String,
+        /// What was looked for in its records.
+        wanted: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+/// What a database file was loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GeoIpUse {
+    /// Places, from a city or country database.
+    Places,
+    /// Autonomous systems.
+    Asns,
+}
+
+/// A database that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GeoIpFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it was loaded for.
+    pub used_for: GeoIpUse,
+    /// The type that it says it has, such as `GeoLite2-City`.
+    pub database_type: String,
+    /// When it was built.
+    pub built: Timestamp,
+    /// Networks in it.
+    pub networks: usize,
+}
+
+/// The compiled databases. Shared between locators, so that other network rules do not read the files again.
+#[derive(Debug)]
+pub struct GeoRanges {
+    files: Vec<GeoIpFile>,
+    /// Distinct places; the first is the unknown one.
+    places: Vec<Place>,
+    place_of: Families,
+    asn_of: Families,
+}
+
+impl GeoRanges {
+    /// Reads, verifies and compiles all files of `[geoip]`. Takes up to seconds and a database's size in memory: call
+    /// it where blocking is allowed. Reports every file that cannot be used.
+    pub fn load(geoip: &config::GeoIp) -> Result<Self, Vec<GeoIpError>> {
+        let mut places = Places::default();
+        let (mut city, mut asn) = (Vec::new(), Vec::new());
+        let (mut files, mut errors) = (Vec::new(), Vec::new());
+        for path in &geoip.city {
+            match compile(path, GeoIpUse::Places, |record: PlaceRecord| places.intern(&record)) {
+                Ok((file, pieces)) => (files.push(file), city.push(pieces)).1,
+                Err(error) => errors.push(error),
+            }
+        }
+        for path in &geoip.asn {
+            match compile(path, GeoIpUse::Asns, |record: AsnRecord| record.asn().map_or(NOTHING, |asn| asn.0))
+            {
+                Ok((file, pieces)) => (files.push(file), asn.push(pieces)).1,
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() {
+            let (place_of, asn_of) = (Families::new(city), Families::new(asn));
+            Ok(Self { files, places: places.places, place_of, asn_of })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// The place of an address (IPv4-mapped ones are IPv4 already).
+    #[inline]
+    pub(super) fn place(&self, address: IpAddr) -> PlaceId {
+        PlaceId(self.place_of.get(address))
+    }
+
+    /// The autonomous system of an address (IPv4-mapped ones are IPv4 already).
+    #[inline]
+    pub(super) fn asn(&self, address: IpAddr) -> Option<Asn> {
+        match self.asn_of.get(address) {
+            NOTHING => None,
+            number => Some(Asn(number)),
+        }
+    }
+
+    /// Distinct places; the first is the unknown one.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The files, those for places first.
+    pub fn files(&self) -> &[GeoIpFile] {
+        &self.files
+    }
+
+    /// Address ranges of both families and both uses.
+    pub fn range_count(&self) -> usize {
+        self.place_of.len() + self.asn_of.len()
+    }
+
+    /// Bytes that the ranges and places take.
+    pub fn bytes(&self) -> usize {
+        self.place_of.bytes() + self.asn_of.bytes() + size_of_val(&*self.places)
+    }
+}
+
+/// Distinct places while files are read.
+struct Places {
+    places: Vec<Place>,
+    ids: FxHashMap<(u64, Option<Country>), u32>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { places: vec![Place::default()], ids: FxHashMap::default() }
+    }
+}
+
+impl Places {
+    /// The place of a record: its coordinates, else its country's centroid.
+    fn intern(&mut self, record: &PlaceRecord) -> u32 {
+        let country = record.country();
+        let location = record.location().or_else(|| country.and_then(centroid));
+        if location.is_none() && country.is_none() {
+            return NOTHING;
+        }
+        let bits = location.map_or(u64::MAX, |at| {
+            u64::from((at.latitude() as f32).to_bits()) << 32 | u64::from((at.longitude() as f32).to_bits())
+        });
+        *self.ids.entry((bits, country)).or_insert_with(|| {
+            self.places.push(Place { location, country, region: None });
+            // A file of 4 GiB has fewer records than that.
+            (self.places.len() - 1) as u32
+        })
+    }
+}
+
+/// Ranges of both address families.
+#[derive(Debug)]
+struct Families {
+    v4: Ranges<u32>,
+    v6: V6Ranges,
+}
+
+/// Ranges of IPv6 addresses, by upper halves where no range divides a /64.
+#[derive(Debug)]
+enum V6Ranges {
+    Halves(Ranges<u64>),
+    Whole(Ranges<u128>),
+}
+
+impl Families {
+    fn new(files: Vec<FamilyPieces>) -> Self {
+        let (v4, v6) = files.into_iter().map(|file| (file.v4, file.v6)).unzip();
+        let v6: Pieces<u128> = Pieces::overlay(v6);
+        let v6 = match v6.halved() {
+            Some(halves) => V6Ranges::Halves(halves.index()),
+            None => V6Ranges::Whole(v6.index()),
+        };
+        Self { v4: Pieces::overlay(v4).index(), v6 }
+    }
+
+    #[inline]
+    fn get(&self, address: IpAddr) -> u32 {
+        match (address, &self.v6) {
+            (IpAddr::V4(v4), _) => self.v4.get(v4.to_bits()),
+            (IpAddr::V6(v6), V6Ranges::Halves(ranges)) => ranges.get((v6.to_bits() >> 64) as u64),
+            (IpAddr::V6(v6), V6Ranges::Whole(ranges)) => ranges.get(v6.to_bits()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        let v6 = match &self.v6 {
+            V6Ranges::Halves(ranges) => ranges.len(),
+            V6Ranges::Whole(ranges) => ranges.len(),
+        };
+        self.v4.len() + v6
+    }
+
+    fn bytes(&self) -> usize {
+        let v6 = match &self.v6 {
+            V6Ranges::Halves(ranges) => ranges.bytes(),
+            V6Ranges::Whole(ranges) => ranges.bytes(),
+        };
+        self.v4.bytes() + v6
+    }
+}
+
+/// The ranges of one file.
+struct FamilyPieces {
+    v4: Pieces<u32>,
+    v6: Pieces<u128>,
+}
+
+/// Reads a file and walks its search tree; `value` says what a record stands for.
+fn compile<R: for<'de> Deserialize<'de>>(
+    path: &Path,
+    used_for: GeoIpUse,
+    value: impl FnMut(R) -> u32,
+) -> Result<(GeoIpFile, FamilyPieces), GeoIpError> {
+    let bytes = read(path)?;
+    let damaged = |error| GeoIpError::Damaged { path: path.to_owned(), error };
+    let reader = Reader::from_source(bytes.as_slice()).map_err(damaged)?;
+    let (networks, pieces, any) = walk(&reader, &bytes, value).map_err(damaged)?;
+    let metadata = reader.metadata();
+    if !any {
+        let (wanted, remedy) = match used_for {
+            GeoIpUse::Places => ("country or location", "give geoip.city a city or country database"),
+            GeoIpUse::Asns => ("autonomous system number", "give geoip.asn an ASN database"),
+        };
+        let database_type = metadata.database_type.chars().take(64).collect();
+        return Err(GeoIpError::WrongKind { path: path.to_owned(), database_type, wanted, remedy });
+    }
+    let built = i64::try_from(metadata.build_epoch.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let file = GeoIpFile {
+        path: path.to_owned(),
+        used_for,
+        database_type: metadata.database_type.clone(),
+        built: Timestamp::from_millis(built),
+        networks,
+    };
+    Ok((file, pieces))
+}
+
+/// Reads a whole file, bounded.
+fn read(path: &Path) -> Result<Vec<u8>, GeoIpError> {
+    let failed = |error| GeoIpError::Read { path: path.to_owned(), error };
+    let file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a file")));
+    }
+    if about.len() > FILE_MAX {
+        return Err(GeoIpError::TooLarge { path: path.to_owned() });
+    }
+    let mut bytes = Vec::with_capacity(about.len() as usize);
+    // The file may grow while it is read.
+    file.take(FILE_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Verifies the database and compiles it on the same walk. Gives the number of networks, the ranges, and whether any
+/// record said anything.
+///
+/// `Reader::verify` is not asked: it refuses databases that merely lack a description, such as those converted from
+/// DB-IP's CSV. What it checks beyond that is checked here: the separator, the depth and size of the tree, every pointer
+/// and every record that is used.
+fn walk<R: for<'de> Deserialize<'de>>(
+    reader: &Reader<&[u8]>,
+    bytes: &[u8],
+    mut value: impl FnMut(R) -> u32,
+) -> Result<(usize, FamilyPieces, bool), MaxMindDbError> {
+    let broken = |message: &str| MaxMindDbError::invalid_database(message);
+    let metadata = reader.metadata();
+    let tree = metadata.node_count as usize * (usize::from(metadata.record_size) / 4);
+    if bytes.get(tree..tree + SEPARATOR).is_none_or(|gap| gap.iter().any(|byte| *byte != 0)) {
+        return Err(broken("no separator of zeros after the search tree"));
+    }
+    // A tree of n nodes has n + 1 leaves; more come out only where nodes are shared, as by aliases of the IPv4 space.
+    let most = metadata.node_count as usize * 3 + 1;
+    let mut values: FxHashMap<usize, u32> = FxHashMap::default();
+    let mut pieces = FamilyPieces { v4: Pieces::new(), v6: Pieces::new() };
+    let (mut leaves, mut networks, mut any) = (0, 0, false);
+    for found in reader.networks(options(reader)?)? {
+        let found = found?;
+        leaves += 1;
+        if leaves > most {
+            return Err(broken("the search tree is no tree: it has more leaves than its nodes allow"));
+        }
+        let Some(offset) = found.offset() else { continue };
+        networks += 1;
+        let value = match values.get(&offset) {
+            Some(value) => *value,
+            None => {
+                let value = found.decode::<R>()?.map_or(NOTHING, &mut value);
+                values.insert(offset, value);
+                any |= value != NOTHING;
+                value
+            }
+        };
+        let network = found.network()?;
+        let in_order = match (network.ip(), u32::from(network.prefix())) {
+            (IpAddr::V4(v4), prefix) => {
+                let first = v4.to_bits();
+                pieces.v4.push(first, first | u32::MAX.checked_shr(prefix).unwrap_or(0), value)
+            }
+            (IpAddr::V6(v6), prefix) => {
+                let first = v6.to_bits();
+                pieces.v6.push(first, first | u128::MAX.checked_shr(prefix).unwrap_or(0), value)
+            }
+        };
+        if !in_order {
+            return Err(broken("the search tree gives networks out of order"));
+        }
+    }
+    Ok((networks, pieces, any))
+}
+
+/// The reader leaves out aliases of the IPv4 space, which it knows by the record where IPv4 begins. Where that record
+/// is no subtree but data (a database of IPv6 alone), other networks with the same data are no aliases.
+fn options(reader: &Reader<&[u8]>) -> Result<WithinOptions, MaxMindDbError> {
+    // Leaves without data come too: they count.
+    let options = WithinOptions::default().include_networks_without_data();
+    let start = reader.lookup(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))?;
+    let subtree = reader.metadata().ip_version == 4 || start.network()?.is_ipv4();
+    Ok(if subtree { options } else { options.include_aliased_networks() })
+}
