@@ -145,6 +145,11 @@ impl GeoRanges {
         &self.places
     }
 
+    /// Whether any file tells places.
+    pub(super) fn has_places(&self) -> bool {
+        self.places.len() > 1
+    }
+
     /// The files, those for places first.
     pub fn files(&self) -> &[GeoIpFile] {
         &self.files
@@ -362,3 +367,6 @@ fn options(reader: &Reader<&[u8]>) -> Result<WithinOptions, MaxMindDbError> {
     let subtree = reader.metadata().ip_version == 4 || start.network()?.is_ipv4();
     Ok(if subtree { options } else { options.include_aliased_networks() })
 }
+
+#[cfg(test)]
+mod tests;

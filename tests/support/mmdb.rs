@@ -57,7 +57,10 @@ pub fn nested_country(country: &str) -> Value {
 
 /// A record of an ASN database.
 pub fn asn(number: u32) -> Value {
-    map([("autonomous_system_number", Value::U32(number)), ("autonomous_system_organization", text("Example"))])
+    map([
+        ("autonomous_system_number", Value::U32(number)),
+        ("autonomous_system_organization", text("Example")),
+    ])
 }
 
 /// A database that is being written. Networks may be nested; the longer one wins wherever it stands.
