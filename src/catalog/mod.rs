@@ -1,1 +1,10 @@
-//! See the room's files.
+//! WHAT: releases as their manifests describe them, and how a path names one of their files.
+//!
+//! Products, releases and assets are immutable once made and shared between snapshots. Everything that a lookup needs
+//! is an index made here, ahead of the request.
+
+mod platform;
+mod release;
+
+pub use platform::Platform;
+pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path};

@@ -63,6 +63,12 @@ macro_rules! digest {
 digest!(Sha256, 32, "A SHA-256 digest (FIPS 180-4).");
 digest!(Sha512, 64, "A SHA-512 digest (FIPS 180-4).");
 
+/// A short digest of what a server says of a file's identity (ETag, Last-Modified, length): two answers with different
+/// fingerprints are not about the same bytes. The same in every process and version of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,9 @@ impl MirrorId {
     }
 }
 
+/// An asset's position in its release.
+pub type AssetIndex = u32;
+
 /// A region's position in the configuration that is in force. Valid within one snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegionId(pub u16);

@@ -11,9 +11,9 @@ mod reason;
 mod time;
 mod version;
 
-pub use digest::{BadDigest, Sha256, Sha512};
+pub use digest::{BadDigest, Fingerprint, Sha256, Sha512};
 pub use geo::{Asn, BadCountry, BadLocation, Country, Direction, Location};
-pub use mirror::{MirrorId, MirrorSet, RegionId};
+pub use mirror::{AssetIndex, MirrorId, MirrorSet, RegionId};
 pub use name::{AssetPath, BadName, ChannelName, MirrorName, ProductName, RegionName};
 pub use reason::{CopyFault, Exclusion};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -1,0 +1,364 @@
+//! One release: its assets, and the ways to find one by a name that somebody typed.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustc_hash::FxHasher;
+
+use super::Platform;
+use crate::model::{AssetIndex, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
+
+/// What names a release for good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReleaseId {
+    /// The product.
+    pub product: ProductName,
+    /// The version; equal with and without a leading `v`.
+    pub version: Version,
+}
+
+/// What an asset is, as far as choosing one for a platform goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Preferred for a platform.
+    Archive,
+    /// Next.
+    Binary,
+    /// Anything else that is a payload, in the order of the manifest.
+    Other,
+    /// Signatures, checksums and the like: never what a platform means.
+    Sidecar,
+}
+
+impl Kind {
+    /// From the manifest's text; absent means [`Kind::Other`].
+    pub fn from_manifest(kind: Option<&str>) -> Self {
+        match kind {
+            Some("archive") => Self::Archive,
+            Some("binary") => Self::Binary,
+            Some("signature" | "checksum" | "sbom" | "provenance" | "certificate" | "attestation") => {
+                Self::Sidecar
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One file of a release. Kept small: a catalog may hold millions.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    /// Its name within the release; may hold `/`.
+    pub name: Box<str>,
+    /// The name percent-encoded for a URL path, where that differs from `name`.
+    encoded: Option<Box<str>>,
+    /// Length in bytes.
+    pub size: u64,
+    /// SHA-256 of the whole file.
+    pub sha256: Sha256,
+    /// SHA-512, where the manifest gives it.
+    pub sha512: Option<Box<Sha512>>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Characters of a path segment that need no encoding: RFC 3986 section 3.3, without those that shells, HTML or logs
+/// trip over. `/` stays, because asset names may be trees.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'@')
+    .remove(b':')
+    .remove(b'=')
+    .remove(b',')
+    .remove(b'!');
+
+impl Asset {
+    /// An asset; the name was checked when its manifest was read.
+    pub fn new(name: &str, size: u64, sha256: Sha256, sha512: Option<Box<Sha512>>, kind: Kind) -> Self {
+        let encoded = encode_path(name);
+        let encoded = (encoded != name).then(|| encoded.into_boxed_str());
+        Self { name: name.into(), encoded, size, sha256, sha512, kind }
+    }
+
+    /// The name as it stands in a URL.
+    pub fn url_path(&self) -> &str {
+        self.encoded.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The last segment of the name: what a download is saved as.
+    pub fn file_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or(&self.name)
+    }
+}
+
+/// Percent-encodes a path, slashes kept.
+pub fn encode_path(text: &str) -> String {
+    utf8_percent_encode(text, PATH).to_string()
+}
+
+/// A release as published; immutable.
+#[derive(Debug)]
+pub struct Release {
+    /// Which release this is.
+    pub id: ReleaseId,
+    /// When it was published, as the manifest says.
+    pub published_at: Option<Timestamp>,
+    /// Channels that the manifest names.
+    pub channels: Vec<ChannelName>,
+    /// Its assets in the order of the manifest.
+    pub assets: Box<[Asset]>,
+    /// SHA-256 of the manifest's bytes.
+    pub manifest_sha256: Sha256,
+    /// Product and version as they stand in a URL.
+    pub url_product: Box<str>,
+    /// See `url_product`.
+    pub url_version: Box<str>,
+    /// The checksums of all assets, written when first asked for.
+    sums: OnceLock<Bytes>,
+    /// A number for this release that is the same in every process: part of the stickiness of clients.
+    pub sticky: u64,
+    by_name: HashTable<AssetIndex>,
+    by_versionless: HashTable<AssetIndex>,
+    by_platform: HashMap<Platform, Vec<AssetIndex>>,
+}
+
+type Hasher = BuildHasherDefault<FxHasher>;
+
+fn hash(text: &str) -> u64 {
+    // Keys are the operator's; visitors only look up, so a keyed hash would buy nothing.
+    Hasher::default().hash_one(text)
+}
+
+/// What a release is made from.
+#[derive(Debug)]
+pub struct ReleaseParts {
+    /// Which release.
+    pub id: ReleaseId,
+    /// When it was published.
+    pub published_at: Option<Timestamp>,
+    /// Channels named by the manifest.
+    pub channels: Vec<ChannelName>,
+    /// Assets, names unique.
+    pub assets: Vec<Asset>,
+    /// Platform labels of assets.
+    pub platforms: Vec<(Platform, AssetIndex)>,
+    /// SHA-256 of the manifest's bytes.
+    pub manifest_sha256: Sha256,
+}
+
+impl Release {
+    /// Builds the indexes.
+    pub fn new(parts: ReleaseParts) -> Self {
+        let mut by_name = HashTable::with_capacity(parts.assets.len());
+        let assets = parts.assets.into_boxed_slice();
+        for (index, asset) in (0..).zip(assets.iter()) {
+            by_name.insert_unique(hash(&asset.name), index, |&i| hash(&assets[i as usize].name));
+        }
+        let mut by_platform: HashMap<Platform, Vec<AssetIndex>> = HashMap::new();
+        for (platform, index) in parts.platforms {
+            by_platform.entry(platform).or_default().push(index);
+        }
+        let url_product = encode_path(&parts.id.product).into();
+        let url_version: Box<str> = encode_path(parts.id.version.as_str()).into();
+        let sticky = hash(&parts.id.product) ^ hash(parts.id.version.bare()).rotate_left(17);
+        let by_versionless = versionless_index(&assets, parts.id.version.bare());
+        Self {
+            id: parts.id,
+            published_at: parts.published_at,
+            channels: parts.channels,
+            assets,
+            manifest_sha256: parts.manifest_sha256,
+            url_product,
+            url_version,
+            sums: OnceLock::new(),
+            sticky,
+            by_name,
+            by_versionless,
+            by_platform,
+        }
+    }
+
+    /// The asset at an index that this release gave out.
+    pub fn asset(&self, index: AssetIndex) -> &Asset {
+        &self.assets[index as usize]
+    }
+
+    /// How many bytes all assets have together.
+    pub fn total_size(&self) -> u64 {
+        self.assets.iter().map(|asset| asset.size).sum()
+    }
+
+    /// The asset of this very name.
+    #[inline]
+    pub fn by_name(&self, name: &str) -> Option<AssetIndex> {
+        self.by_name.find(hash(name), |&i| *self.asset(i).name == *name).copied()
+    }
+
+    /// The asset whose name without the version is this. `None` as well where two collide.
+    pub fn by_versionless(&self, name: &str) -> Option<AssetIndex> {
+        let version = self.id.version.bare();
+        let mut found = self.by_versionless.iter_hash(hash(name)).filter(|&&index| {
+            versionless(&self.asset(index).name, version).is_some_and(|short| short == name)
+        });
+        let first = found.next().copied();
+        if found.next().is_some() { None } else { first }
+    }
+
+    /// The asset of a platform: of the wanted kind where one is named, else an archive, else a binary, else another
+    /// payload. The first in the manifest where several are as good.
+    pub fn by_platform(&self, platform: &Platform, kind: Option<&str>) -> Option<AssetIndex> {
+        let wanted = kind.map(|kind| Kind::from_manifest(Some(kind)));
+        let of_kind = |index: &&AssetIndex| match wanted {
+            Some(kind) => self.asset(**index).kind == kind,
+            None => self.asset(**index).kind != Kind::Sidecar,
+        };
+        let indexes = self.by_platform.get(platform)?.iter().filter(of_kind);
+        indexes.min_by_key(|index| (self.asset(**index).kind, **index)).copied()
+    }
+
+    /// `<hex>  <name>` of every asset, as `sha256sum -c` reads it.
+    pub fn sums(&self) -> Bytes {
+        let line = |asset: &Asset| format!("{}  {}\n", asset.sha256, asset.name);
+        self.sums.get_or_init(|| self.assets.iter().map(line).collect::<String>().into()).clone()
+    }
+
+    /// The platforms that have an asset, in alphabetical order.
+    pub fn platforms(&self) -> Vec<&Platform> {
+        let mut platforms: Vec<_> = self.by_platform.keys().collect();
+        platforms.sort();
+        platforms
+    }
+}
+
+fn versionless_index(assets: &[Asset], version: &str) -> HashTable<AssetIndex> {
+    let mut table = HashTable::new();
+    let rehash = |&i: &AssetIndex| hash(&versionless(&assets[i as usize].name, version).unwrap_or_default());
+    for (index, asset) in (0..).zip(assets) {
+        if let Some(short) = versionless(&asset.name, version) {
+            table.insert_unique(hash(&short), index, rehash);
+        }
+    }
+    table.shrink_to_fit(rehash);
+    table
+}
+
+/// The name without the version, an optional `v` before it, and one of `-_.+` beside it: the one before, or at the
+/// start of a segment the one after. `None` where the name does not carry the version.
+pub fn versionless(name: &str, version: &str) -> Option<String> {
+    let mut short = String::with_capacity(name.len());
+    let mut rest = name;
+    let mut found = false;
+    let separator = |c: char| matches!(c, '-' | '_' | '.' | '+');
+    while let Some(at) = rest.find(version) {
+        let (before, after) = (&rest[..at], &rest[at + version.len()..]);
+        let inside_number = before.ends_with(|c: char| c.is_ascii_digit())
+            || before.ends_with('.') && before[..at - 1].ends_with(|c: char| c.is_ascii_digit())
+            || after.starts_with(|c: char| c.is_ascii_digit())
+            || after.strip_prefix('.').is_some_and(|a| a.starts_with(|c: char| c.is_ascii_digit()));
+        if inside_number {
+            short.push_str(&rest[..at + version.len()]);
+            rest = after;
+            continue;
+        }
+        found = true;
+        let stem =
+            before.strip_suffix('v').filter(|s| s.is_empty() || s.ends_with(|c| separator(c) || c == '/'));
+        let stem = stem.unwrap_or(before);
+        short.push_str(stem.strip_suffix(separator).unwrap_or(stem));
+        let at_start = stem.is_empty() && short.is_empty() || stem.ends_with('/');
+        rest = if at_start { after.strip_prefix(separator).unwrap_or(after) } else { after };
+    }
+    short.push_str(rest);
+    let fits = found && !short.is_empty() && short.split('/').all(|s| !matches!(s, "" | "." | ".."));
+    fits.then_some(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(names: &[&str]) -> Release {
+        let kind = |name: &str| match name {
+            n if n.ends_with(".tar.gz") => Kind::Archive,
+            n if n.ends_with(".minisig") => Kind::Sidecar,
+            n if n.ends_with(".exe") => Kind::Binary,
+            _ => Kind::Other,
+        };
+        let assets: Vec<_> =
+            names.iter().map(|n| Asset::new(n, 1, Sha256::new([1; 32]), None, kind(n))).collect();
+        let linux = Platform::parse("linux-amd64").unwrap();
+        let platforms =
+            (0..).zip(names).filter(|(_, n)| n.contains("linux")).map(|(i, _)| (linux.clone(), i));
+        Release::new(ReleaseParts {
+            id: ReleaseId {
+                product: ProductName::new("tool").unwrap(),
+                version: Version::parse("v1.8.2").unwrap(),
+            },
+            published_at: None,
+            channels: vec![],
+            platforms: platforms.collect(),
+            assets,
+            manifest_sha256: Sha256::new([0; 32]),
+        })
+    }
+
+    #[test]
+    fn names_without_the_version() {
+        for (name, short) in [
+            ("tool-1.8.2-linux.tar.gz", Some("tool-linux.tar.gz")),
+            ("tool_v1.8.2.tar.gz", Some("tool.tar.gz")),
+            ("tool-linux-1.8.2.deb", Some("tool-linux.deb")),
+            ("1.8.2-tool.zip", Some("tool.zip")),
+            ("v1.8.2_tool.zip", Some("tool.zip")),
+            ("tool1.8.2.zip", Some("tool.zip")),
+            ("dir/tool-1.8.2", Some("dir/tool")),
+            ("dir/1.8.2-tool", Some("dir/tool")),
+            ("tool-1.8.2+1.8.2", Some("tool")),
+            ("tool-11.8.2.zip", None),
+            ("tool-1.8.20.zip", None),
+            ("tool-1.8.2.1.zip", None),
+            ("tool-0.1.8.2.zip", None),
+            ("tool.zip", None),
+            ("1.8.2", None),
+            ("1.8.2/tool", None),
+            ("dev1.8.2.zip", Some("dev.zip")),
+        ] {
+            assert_eq!(versionless(name, "1.8.2").as_deref(), short, "{name}");
+        }
+    }
+
+    #[test]
+    fn colliding_short_names_find_nothing() {
+        let r = release(&["tool-1.8.2.zip", "tool_1.8.2.zip", "tool-1.8.2.deb"]);
+        assert_eq!(r.by_versionless("tool.zip"), None);
+        assert_eq!(r.by_versionless("tool.deb"), Some(2));
+        assert_eq!(r.by_name("tool_1.8.2.zip"), Some(1));
+        assert_eq!(r.by_name("nothing"), None);
+    }
+
+    #[test]
+    fn a_platform_means_the_archive_then_the_binary_never_a_signature() {
+        let linux = Platform::parse("x86_64_linux").unwrap();
+        let r = release(&["linux.minisig", "linux.exe", "linux.tar.gz", "linux.tar.gz.minisig"]);
+        assert_eq!(r.by_platform(&linux, None), Some(2));
+        assert_eq!(r.by_platform(&linux, Some("binary")), Some(1));
+        assert_eq!(r.by_platform(&linux, Some("signature")), Some(0));
+        assert_eq!(release(&["linux.minisig"]).by_platform(&linux, None), None);
+    }
+
+    #[test]
+    fn names_are_encoded_for_urls() {
+        let asset = Asset::new("dir/a b%ü?#", 1, Sha256::new([0; 32]), None, Kind::Other);
+        assert_eq!(asset.url_path(), "dir/a%20b%25%C3%BC%3F%23");
+        assert_eq!(asset.file_name(), "a b%ü?#");
+        assert_eq!(Asset::new("tool-1+2.zip", 1, Sha256::new([0; 32]), None, Kind::Other).encoded, None);
+    }
+}
