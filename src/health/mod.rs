@@ -1,1 +1,7 @@
-//! See the room's files.
+//! IS IT THERE: what observations say of a mirror and of its copies. Pure folds; no I/O, no clock.
+
+mod copies;
+mod standing;
+
+pub use copies::{Copies, CopyState, Evidence, MARKS_MAX, Tally, Trouble};
+pub use standing::{Look, Standing, State};

@@ -1,0 +1,142 @@
+use super::*;
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const PACE: Duration = Duration::from_secs(15);
+const MARK: Fingerprint = Fingerprint(7);
+
+fn whole(assets: AssetIndex) -> Copies {
+    let mut copies = Copies::unknown(assets);
+    (0..assets).for_each(|asset| copies.verify(asset, MARK, NOW));
+    copies
+}
+
+#[test]
+fn a_release_is_complete_when_its_last_copy_is_verified() {
+    for assets in [1, 63, 64, 65, 200] {
+        let mut copies = Copies::unknown(assets);
+        for asset in (0..assets).rev() {
+            assert!(!copies.is_complete());
+            copies.verify(asset, MARK, NOW);
+        }
+        assert!(copies.is_complete());
+        assert_eq!(copies.tally(), Tally { verified: assets.into(), ..Tally::default() });
+    }
+}
+
+#[test]
+fn a_corrupt_copy_is_out_at_once_and_tried_again_ever_later() {
+    let mut copies = whole(3);
+    copies.fail(1, CopyFault::WrongDigest, Some(Evidence::default()), NOW, PACE);
+    assert_eq!((copies.holds(1), copies.state(1)), (false, CopyState::Corrupt));
+    assert_eq!((copies.holds(0), copies.holds(2)), (true, true));
+    assert_eq!(copies.next_pending(NOW, |_| false), None);
+    assert_eq!(copies.next_retry(), Some(NOW.after(PACE)));
+    let later = NOW.after(PACE);
+    assert_eq!(copies.next_pending(later, |_| false), Some(1));
+    copies.fail(1, CopyFault::WrongDigest, None, later, PACE);
+    assert_eq!(copies.next_retry(), Some(later.after(PACE * 2)));
+    (0..40).for_each(|_| copies.fail(1, CopyFault::WrongDigest, None, later, PACE));
+    assert_eq!(copies.next_retry(), Some(later.after(RETRY_MAX)));
+    copies.verify(1, MARK, later);
+    assert!(copies.is_complete());
+}
+
+#[test]
+fn a_mirror_that_cannot_be_reached_contradicts_nothing() {
+    let mut copies = whole(2);
+    copies.fail(0, CopyFault::Timeout, None, NOW, PACE);
+    assert!(copies.is_complete());
+    let mut copies = Copies::unknown(2);
+    copies.fail(0, CopyFault::Timeout, None, NOW, PACE);
+    assert_eq!(copies.state(0), CopyState::Pending);
+    assert_eq!(copies.next_pending(NOW, |_| false), Some(1));
+}
+
+#[test]
+fn a_release_that_is_not_there_is_asked_for_by_a_few_copies_only() {
+    let mut copies = Copies::unknown(1000);
+    for asset in 0..ABSENT_AFTER as u32 {
+        assert_eq!(copies.next_pending(NOW, |_| false), Some(asset));
+        copies.fail(asset, CopyFault::Missing, None, NOW, PACE);
+    }
+    assert_eq!(copies.next_pending(NOW, |_| false), None);
+    copies.retry_missing(NOW);
+    assert_eq!(copies.next_pending(NOW, |a| a < 3), Some(3));
+    copies.verify(3, MARK, NOW);
+    copies.fail(0, CopyFault::Missing, None, NOW, PACE);
+    assert!(copies.next_pending(NOW, |a| a < 16).is_some_and(|a| a == 16));
+}
+
+#[test]
+fn a_pass_hashes_every_verified_copy_once_and_keeps_it_in_rotation() {
+    let mut copies = whole(3);
+    assert!(copies.is_stale(NOW.after(PACE), PACE) && !copies.is_stale(NOW, PACE));
+    copies.begin_pass();
+    let later = NOW.after(PACE);
+    for asset in 0..3 {
+        assert_eq!(copies.next_of_pass(later), Some(asset));
+        assert!(copies.is_complete());
+        copies.verify(asset, MARK, later);
+    }
+    assert_eq!(copies.next_of_pass(later), None);
+    assert!(!copies.is_stale(later, PACE));
+}
+
+#[test]
+fn a_release_that_grows_keeps_what_was_verified_wherever_it_stands_now() {
+    let mut copies = whole(64);
+    copies.fail(63, CopyFault::Missing, None, NOW, PACE);
+    let now_at: Vec<_> = (0..64).map(|old| old + 2).collect();
+    let copies = copies.moved(&now_at, 66);
+    assert!(!copies.holds(0) && !copies.holds(1) && copies.holds(2) && copies.holds(64));
+    assert_eq!(copies.state(65), CopyState::Missing);
+    assert_eq!((copies.mark_of(2), copies.mark_of(1)), (Some(MARK), None));
+    assert_eq!(copies.next_pending(NOW, |_| false), Some(0));
+    assert_eq!(Copies::from_bytes(&copies.to_bytes(), 66), Some(copies.clone()));
+    assert_eq!(Copies::from_bytes(&copies.to_bytes(), 67), None);
+    assert_eq!(Copies::from_bytes(b"garbage", 66), None);
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_row_per_copy(
+        assets in 1u32..140,
+        steps in prop::collection::vec((0u8..5, 0u32..150), 0..300),
+    ) {
+        let mut copies = Copies::unknown(assets);
+        let mut rows = vec![CopyState::Pending; assets as usize];
+        for (step, asset) in steps {
+            let row = rows.get_mut(asset as usize);
+            match step {
+                0 | 1 => {
+                    copies.verify(asset, MARK, NOW);
+                    row.into_iter().for_each(|row| *row = CopyState::Verified);
+                }
+                2 => {
+                    copies.fail(asset, CopyFault::Missing, None, NOW, PACE);
+                    row.into_iter().for_each(|row| *row = CopyState::Missing);
+                }
+                3 => {
+                    copies.fail(asset, CopyFault::Html, None, NOW, PACE);
+                    row.into_iter().for_each(|row| *row = CopyState::Corrupt);
+                }
+                _ if asset == 0 => {
+                    copies.set_pending();
+                    rows.iter_mut().filter(|r| **r == CopyState::Verified).for_each(|r| *r = CopyState::Pending);
+                }
+                _ => copies = Copies::from_bytes(&copies.to_bytes(), assets).unwrap(),
+            }
+            let states: Vec<_> = (0..assets).map(|a| copies.state(a)).collect();
+            prop_assert_eq!(&states, &rows);
+            let count = |state| rows.iter().filter(|r| **r == state).count() as u64;
+            prop_assert_eq!(copies.tally(), Tally {
+                verified: count(CopyState::Verified),
+                pending: count(CopyState::Pending),
+                missing: count(CopyState::Missing),
+                corrupt: count(CopyState::Corrupt),
+            });
+            prop_assert_eq!(copies.is_complete(), rows.iter().all(|r| *r == CopyState::Verified));
+        }
+    }
+}
