@@ -1,1 +1,8 @@
-//! See the room's files.
+//! Counters, gauges and histograms, by name. Label values are bounded by configuration and catalogue; no visitor can
+//! make a new one.
+
+mod delivery;
+mod families;
+
+pub use delivery::{DeliveryMeters, Outcome, ProductMeters, RegionMeters};
+pub use families::{Metrics, PHASES};

@@ -1,0 +1,203 @@
+//! The counters that a request touches: children are found once per label combination, then kept in a table that is
+//! indexed by small numbers.
+
+use std::sync::{Arc, OnceLock};
+
+use prometheus::{Histogram, IntCounter};
+
+use super::Metrics;
+
+/// What became of a request, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Sent to a mirror.
+    Redirected,
+    /// Answered from the catalogue.
+    Metadata,
+    /// No such thing.
+    NotFound,
+    /// It exists, and no mirror can serve it now.
+    NoMirror,
+    /// A channel with no ready release yet.
+    NotReady,
+    /// A request that makes no sense.
+    BadRequest,
+    /// A method other than GET and HEAD.
+    BadMethod,
+    /// Before the first snapshot.
+    Starting,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 8] = [
+        Self::Redirected,
+        Self::Metadata,
+        Self::NotFound,
+        Self::NoMirror,
+        Self::NotReady,
+        Self::BadRequest,
+        Self::BadMethod,
+        Self::Starting,
+    ];
+
+    /// The outcome as a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirected",
+            Self::Metadata => "metadata",
+            Self::NotFound => "not_found",
+            Self::NoMirror => "no_mirror",
+            Self::NotReady => "not_ready",
+            Self::BadRequest => "bad_request",
+            Self::BadMethod => "bad_method",
+            Self::Starting => "starting",
+        }
+    }
+}
+
+/// What the meters of one configuration are labelled with.
+#[derive(Debug)]
+pub struct DeliveryMeters {
+    metrics: Arc<Metrics>,
+    /// Region labels; the last is that of clients without a region.
+    regions: Box<[Box<str>]>,
+    mirrors: Box<[Box<str>]>,
+}
+
+/// Label of a client without a region.
+const NO_REGION: &str = "unknown";
+
+impl DeliveryMeters {
+    /// For these regions and mirrors, in the order of their ids.
+    pub fn new<'a>(
+        metrics: Arc<Metrics>,
+        regions: impl Iterator<Item = &'a str>,
+        mirrors: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let regions = regions.chain(std::iter::once(NO_REGION)).map(Box::from).collect();
+        Self { metrics, regions, mirrors: mirrors.map(Box::from).collect() }
+    }
+
+    /// The label of a region.
+    pub fn region_label(&self, region: Option<usize>) -> &str {
+        &self.regions[self.region_slot(region)]
+    }
+
+    fn region_slot(&self, region: Option<usize>) -> usize {
+        region.unwrap_or(self.regions.len() - 1).min(self.regions.len() - 1)
+    }
+
+    /// Meters that belong to no product.
+    pub fn per_region(self: &Arc<Self>) -> RegionMeters {
+        RegionMeters { durations: slots(self.regions.len()), delivery: Arc::clone(self) }
+    }
+
+    /// Meters of a product with these channels. An empty product stands for requests that name none.
+    pub fn per_product<'a>(
+        self: &Arc<Self>,
+        product: &str,
+        channels: impl Iterator<Item = &'a str>,
+    ) -> ProductMeters {
+        // The last slot is that of requests without a channel.
+        let channels: Box<[Box<str>]> = channels.chain(std::iter::once("")).map(Box::from).collect();
+        ProductMeters {
+            product: product.into(),
+            requests: slots(channels.len() * self.regions.len() * Outcome::ALL.len()),
+            redirects: slots(self.regions.len() * self.mirrors.len()),
+            channels,
+            delivery: Arc::clone(self),
+        }
+    }
+}
+
+fn slots<T>(count: usize) -> Box<[OnceLock<T>]> {
+    std::iter::repeat_with(OnceLock::new).take(count).collect()
+}
+
+/// The histogram of answers, per region.
+#[derive(Debug)]
+pub struct RegionMeters {
+    delivery: Arc<DeliveryMeters>,
+    durations: Box<[OnceLock<Histogram>]>,
+}
+
+impl RegionMeters {
+    /// Notes how long an answer took.
+    #[inline]
+    pub fn answered(&self, region: Option<usize>, seconds: f64) {
+        let slot = self.delivery.region_slot(region);
+        let family = &self.delivery.metrics.redirect_duration;
+        self.durations[slot]
+            .get_or_init(|| family.with_label_values(&[&self.delivery.regions[slot]]))
+            .observe(seconds);
+    }
+}
+
+/// The counters of one product.
+#[derive(Debug)]
+pub struct ProductMeters {
+    delivery: Arc<DeliveryMeters>,
+    product: Box<str>,
+    channels: Box<[Box<str>]>,
+    requests: Box<[OnceLock<IntCounter>]>,
+    redirects: Box<[OnceLock<IntCounter>]>,
+}
+
+impl ProductMeters {
+    /// Counts an answer; `channel` is a position in the list that these meters were made with.
+    #[inline]
+    pub fn answered(&self, channel: Option<usize>, region: Option<usize>, outcome: Outcome) {
+        let region = self.delivery.region_slot(region);
+        let channel = channel.unwrap_or(self.channels.len() - 1).min(self.channels.len() - 1);
+        let slot = (channel * self.delivery.regions.len() + region) * Outcome::ALL.len() + outcome as usize;
+        let child = || {
+            let labels =
+                [&*self.product, &*self.channels[channel], outcome.as_str(), &*self.delivery.regions[region]];
+            self.delivery.metrics.requests.with_label_values(&labels)
+        };
+        self.requests[slot].get_or_init(child).inc();
+    }
+
+    /// Counts a redirect.
+    #[inline]
+    pub fn redirected(&self, region: Option<usize>, mirror: usize) {
+        let region = self.delivery.region_slot(region);
+        let slot = region * self.delivery.mirrors.len() + mirror;
+        let child = || {
+            let labels = [&*self.product, &*self.delivery.regions[region], &*self.delivery.mirrors[mirror]];
+            self.delivery.metrics.redirects.with_label_values(&labels)
+        };
+        self.redirects[slot].get_or_init(child).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_under_their_labels() {
+        let metrics = Arc::new(Metrics::new());
+        let delivery =
+            DeliveryMeters::new(Arc::clone(&metrics), ["eu"].into_iter(), ["fra", "sin"].into_iter());
+        let delivery = Arc::new(delivery);
+        let product = delivery.per_product("tool", ["stable"].into_iter());
+        product.answered(Some(0), Some(0), Outcome::Redirected);
+        product.answered(None, None, Outcome::NotFound);
+        product.redirected(Some(0), 1);
+        delivery.per_region().answered(Some(0), 3e-6);
+        let text = metrics.render();
+        for line in [
+            r#"waypost_requests_total{channel="stable",outcome="redirected",product="tool",region="eu"} 1"#,
+            r#"waypost_requests_total{channel="",outcome="not_found",product="tool",region="unknown"} 1"#,
+            r#"waypost_redirects_total{mirror="sin",product="tool",region="eu"} 1"#,
+            r#"waypost_redirect_duration_seconds_bucket{region="eu",le="0.000005"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        let again = delivery.per_product("tool", ["stable"].into_iter());
+        again.answered(Some(0), Some(0), Outcome::Redirected);
+        assert!(metrics.render().contains(r#"outcome="redirected",product="tool",region="eu"} 2"#));
+    }
+}

@@ -1,0 +1,183 @@
+//! Every metric family, registered once.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// The phases of a probe, as labels.
+pub const PHASES: [&str; 4] = ["dns", "connect", "tls", "first_byte"];
+
+/// All metrics of the service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Answers by `product`, `channel`, `outcome`, `region`.
+    pub requests: IntCounterVec,
+    /// Redirects by `product`, `region`, `mirror`.
+    pub redirects: IntCounterVec,
+    /// Seconds from the parsed request to the finished answer, by `region`.
+    pub redirect_duration: HistogramVec,
+    /// Mirrors that were no candidate when a request found none at all, by `reason`.
+    pub exclusions: IntCounterVec,
+    /// 1 where a mirror is in rotation, by `mirror`, `region`.
+    pub mirror_healthy: IntGaugeVec,
+    /// Seconds per phase of a probe, by `mirror`, `region`, `phase`.
+    pub probe_duration: HistogramVec,
+    /// Failed probes by `mirror`, `region`, `reason`.
+    pub probe_failures: IntCounterVec,
+    /// Copies by `mirror`, `state`.
+    pub copies: IntGaugeVec,
+    /// Verifications by `mirror`, `outcome`.
+    pub verifications: IntCounterVec,
+    /// Bytes hashed by `mirror`.
+    pub verified_bytes: IntCounterVec,
+    /// Seconds from publication to ready, of the newest release, by `product`, `channel`.
+    pub release_ready: IntGaugeVec,
+    /// Which snapshot is in force.
+    pub snapshot_generation: IntGauge,
+    /// Seconds since it was published.
+    pub snapshot_age: IntGauge,
+    /// 1 where the store and its journal were lost.
+    pub state_lost: IntGauge,
+    /// Failed writes to the store.
+    pub store_errors: IntCounter,
+    /// Looks at the origin by `outcome` (ok, unreadable).
+    pub origin_polls: IntCounterVec,
+    /// Manifests that are refused now, by nothing else.
+    pub manifests_refused: IntGauge,
+    /// Reloads by `outcome` (ok, refused).
+    pub reloads: IntCounterVec,
+    /// 1 where the last reload was refused and older settings are in force.
+    pub reload_refused: IntGauge,
+    /// Connections by `event` (accepted, refused, tls_failure, timeout, …) and `listener`.
+    pub connections: IntGaugeVec,
+}
+
+/// From 100 ns to 25 ms: an answer from memory lies in the first buckets, and a machine that swaps in the last.
+const ANSWER_BUCKETS: &[f64] = &[1e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2, 2.5e-2];
+/// From 1 ms to 10 s.
+const PROBE_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Registers families; the names are constants of this file, so that registration cannot fail.
+struct Maker(Registry);
+
+impl Maker {
+    fn keep<C: Collector + Clone + 'static>(&self, made: Result<C, prometheus::Error>) -> C {
+        let family = made.expect("metric names and labels are valid constants");
+        self.0.register(Box::new(family.clone())).expect("metric names are unique constants");
+        family
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+impl Metrics {
+    /// All families, at zero.
+    pub fn new() -> Self {
+        let make = Maker(Registry::new());
+        let answers = "Seconds from the parsed request to the finished answer";
+        let phases = "Seconds a probe took, by phase (dns, connect, tls, first_byte)";
+        let mirror = &["mirror", "region"];
+        Self {
+            requests: make.counters(
+                "waypost_requests_total",
+                "Answers by outcome",
+                &["product", "channel", "outcome", "region"],
+            ),
+            redirects: make.counters(
+                "waypost_redirects_total",
+                "Redirects",
+                &["product", "region", "mirror"],
+            ),
+            redirect_duration: make.histograms(
+                "waypost_redirect_duration_seconds",
+                answers,
+                &["region"],
+                ANSWER_BUCKETS,
+            ),
+            exclusions: make.counters(
+                "waypost_exclusions_total",
+                "Mirrors passed over when no mirror could serve a request, by reason",
+                &["reason"],
+            ),
+            mirror_healthy: make.gauges("waypost_mirror_healthy", "1 where a mirror is in rotation", mirror),
+            probe_duration: make.histograms(
+                "waypost_probe_duration_seconds",
+                phases,
+                &["mirror", "region", "phase"],
+                PROBE_BUCKETS,
+            ),
+            probe_failures: make.counters(
+                "waypost_probe_failures_total",
+                "Failed probes",
+                &["mirror", "region", "reason"],
+            ),
+            copies: make.gauges(
+                "waypost_copies",
+                "Copies by state (verified, pending, missing, corrupt)",
+                &["mirror", "state"],
+            ),
+            verifications: make.counters(
+                "waypost_verifications_total",
+                "Verifications by outcome (verified, or the reason of the failure)",
+                &["mirror", "outcome"],
+            ),
+            verified_bytes: make.counters("waypost_verified_bytes_total", "Bytes hashed", &["mirror"]),
+            release_ready: make.gauges(
+                "waypost_release_ready_seconds",
+                "Seconds from publication to ready, of the newest release of a channel",
+                &["product", "channel"],
+            ),
+            snapshot_generation: make.gauge("waypost_snapshot_generation", "Number of the snapshot in force"),
+            snapshot_age: make.gauge("waypost_snapshot_age_seconds", "Seconds since it was published"),
+            state_lost: make.gauge("waypost_state_lost", "1 where the store and its journal were lost"),
+            store_errors: make
+                .keep(IntCounter::new("waypost_store_errors_total", "Writes to the store that failed")),
+            origin_polls: make.counters(
+                "waypost_origin_polls_total",
+                "Looks at the origin by outcome (ok, unreadable)",
+                &["outcome"],
+            ),
+            manifests_refused: make.gauge("waypost_manifests_refused", "Manifests that are refused now"),
+            reloads: make.counters("waypost_reloads_total", "Reloads by outcome (ok, refused)", &["outcome"]),
+            reload_refused: make.gauge("waypost_reload_refused", "1 where the last reload was refused"),
+            connections: make.gauges(
+                "waypost_connections",
+                "Connections and what ended them, since the start, by event",
+                &["listener", "event"],
+            ),
+            registry: make.0,
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
