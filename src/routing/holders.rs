@@ -1,0 +1,62 @@
+//! Who holds a verified copy of what, per release: one set for nearly all assets, and the exceptions.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{AssetIndex, MirrorSet};
+
+/// The mirrors that hold each asset of one release, verified.
+#[derive(Debug, Default)]
+pub struct Holders {
+    /// Those that hold the whole release.
+    whole: MirrorSet,
+    /// Assets that other mirrors hold as well; equal sets are shared.
+    exceptions: FxHashMap<AssetIndex, Arc<MirrorSet>>,
+}
+
+impl Holders {
+    /// From the mirrors that hold everything, and for those that hold a part which assets.
+    pub fn new(whole: MirrorSet, parts: &[(crate::model::MirrorId, Vec<AssetIndex>)]) -> Self {
+        let mut sets: FxHashMap<AssetIndex, MirrorSet> = FxHashMap::default();
+        for (mirror, assets) in parts {
+            for asset in assets {
+                sets.entry(*asset).or_insert_with(|| whole.clone()).insert(*mirror);
+            }
+        }
+        let mut interned: FxHashMap<MirrorSet, Arc<MirrorSet>> = FxHashMap::default();
+        let mut intern =
+            |set: MirrorSet| Arc::clone(interned.entry(set.clone()).or_insert_with(|| Arc::new(set)));
+        let exceptions = sets.into_iter().map(|(asset, set)| (asset, intern(set))).collect();
+        Self { whole, exceptions }
+    }
+
+    /// The mirrors that hold this asset.
+    #[inline]
+    pub fn of(&self, asset: AssetIndex) -> &MirrorSet {
+        if self.exceptions.is_empty() {
+            return &self.whole;
+        }
+        self.exceptions.get(&asset).map_or(&self.whole, Arc::as_ref)
+    }
+
+    /// The mirrors that hold the whole release.
+    pub fn whole(&self) -> &MirrorSet {
+        &self.whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::MirrorId;
+
+    #[test]
+    fn whole_and_partial_holders_add_up() {
+        let whole: MirrorSet = [MirrorId(1)].into_iter().collect();
+        let holders = Holders::new(whole.clone(), &[(MirrorId(2), vec![0, 5]), (MirrorId(3), vec![5])]);
+        let of = |asset| holders.of(asset).iter().map(|m| m.0).collect::<Vec<_>>();
+        assert_eq!((of(0), of(1), of(5)), (vec![1, 2], vec![1], vec![1, 2, 3]));
+        assert_eq!(holders.whole(), &whole);
+    }
+}

@@ -1,0 +1,190 @@
+//! The mirrors of one configuration, compiled for answering.
+
+use std::hash::{BuildHasher, BuildHasherDefault};
+
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::catalog::{Asset, Release};
+use crate::config::{self, Layout, LayoutPart};
+use crate::model::{Asn, Country, Direction, Location, MirrorId, MirrorName, MirrorSet, RegionId};
+
+use super::filter::Filter;
+
+/// One mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    /// Its name.
+    pub name: MirrorName,
+    /// Its URL, ending with `/`.
+    pub base: Box<str>,
+    /// Host (and port) of the URL, as browsers show it.
+    pub host: Box<str>,
+    /// Where it keeps files below `base`.
+    pub layout: Layout,
+    /// The operator's region.
+    pub region: Option<RegionId>,
+    /// Where it is.
+    pub location: Option<Location>,
+    /// The same as a direction, for distances.
+    pub direction: Option<Direction>,
+    /// Its country.
+    pub country: Option<Country>,
+    /// Its autonomous system.
+    pub asn: Option<Asn>,
+    /// Share among mirrors that are equally near; 0: only as a last resort.
+    pub weight: u32,
+    /// As near as the nearest located mirror.
+    pub anycast: bool,
+    /// A number for its name that is the same in every process.
+    pub sticky: u64,
+    /// The tail of its `Link` header after the priority: `; geo=de`, or nothing.
+    pub link_tail: Box<str>,
+}
+
+impl Mirror {
+    /// Writes the URL of an asset.
+    pub fn write_url(&self, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.base.as_bytes());
+        self.write_path(release, asset, out);
+    }
+
+    fn write_path(&self, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
+        for part in &self.layout.0 {
+            let text = match part {
+                LayoutPart::Literal(text) => text,
+                LayoutPart::Product => &*release.url_product,
+                LayoutPart::Version => &*release.url_version,
+                LayoutPart::Asset => asset.url_path(),
+            };
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    /// The URL of an asset as text.
+    pub fn url(&self, release: &Release, asset: &Asset) -> String {
+        let mut url = Vec::new();
+        self.write_url(release, asset, &mut url);
+        String::from_utf8_lossy(&url).into_owned()
+    }
+}
+
+/// All mirrors, `MirrorId` being a position.
+#[derive(Debug)]
+pub struct Mirrors {
+    all: Box<[Mirror]>,
+    by_name: FxHashMap<MirrorName, MirrorId>,
+    by_host: FxHashMap<Box<str>, MirrorSet>,
+    by_asn: FxHashMap<Asn, MirrorSet>,
+    /// Those that speak http without TLS.
+    pub plain: MirrorSet,
+    /// Who may be sent where.
+    pub filter: Filter,
+}
+
+impl Mirrors {
+    /// Compiles the configured mirrors.
+    pub fn new(mirrors: &[config::Mirror]) -> Self {
+        let all: Box<[Mirror]> = mirrors.iter().map(compile).collect();
+        let mut by_host: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
+        let mut by_asn: FxHashMap<Asn, MirrorSet> = FxHashMap::default();
+        let mut plain = MirrorSet::new();
+        for (id, mirror) in ids(&all) {
+            by_host.entry(mirror.host.clone()).or_default().insert(id);
+            if let Some(asn) = mirror.asn {
+                by_asn.entry(asn).or_default().insert(id);
+            }
+            if mirror.base.starts_with("http:") {
+                plain.insert(id);
+            }
+        }
+        let by_name = ids(&all).map(|(id, mirror)| (mirror.name.clone(), id)).collect();
+        Self { by_name, by_host, by_asn, plain, filter: Filter::new(mirrors), all }
+    }
+
+    /// The mirror with this id.
+    #[inline]
+    pub fn get(&self, id: MirrorId) -> &Mirror {
+        &self.all[id.index()]
+    }
+
+    /// The mirror of this name.
+    pub fn id_of(&self, name: &str) -> Option<MirrorId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All mirrors with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (MirrorId, &Mirror)> {
+        ids(&self.all)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Mirrors in this autonomous system.
+    #[inline]
+    pub fn in_asn(&self, asn: Asn) -> Option<&MirrorSet> {
+        if self.by_asn.is_empty() { None } else { self.by_asn.get(&asn) }
+    }
+
+    /// Adds the mirrors that a word of `avoid` means: a mirror's name, its host, or a URL on it.
+    pub fn add_avoided(&self, word: &str, avoided: &mut MirrorSet) {
+        if let Some(id) = self.id_of(word) {
+            avoided.insert(id);
+            return;
+        }
+        if let Some((_, rest)) = word.split_once("://") {
+            let path_of = |id: &MirrorId| {
+                let base = self.get(*id).base.split_once("://").map_or("", |(_, base)| base);
+                rest.to_ascii_lowercase().starts_with(&base.to_ascii_lowercase())
+            };
+            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            // Several mirrors may share a host: the URL means those whose base it begins with.
+            if let Some(same_host) = self.by_host.get(&*host.to_ascii_lowercase()) {
+                same_host.iter().filter(path_of).for_each(|id| avoided.insert(id));
+            }
+            return;
+        }
+        let word = word.to_ascii_lowercase();
+        for (host, mirrors) in &self.by_host {
+            let without_port = host.rsplit_once(':').map_or(&**host, |(name, _)| name);
+            if **host == *word || without_port == word {
+                mirrors.iter().for_each(|id| avoided.insert(id));
+            }
+        }
+    }
+}
+
+fn ids(all: &[Mirror]) -> impl Iterator<Item = (MirrorId, &Mirror)> {
+    (0..).map(MirrorId).zip(all)
+}
+
+fn compile(mirror: &config::Mirror) -> Mirror {
+    let host = mirror.url.host_str().unwrap_or_default();
+    let host = match mirror.url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    let geo = |country: Country| format!("; geo={}", country.as_str().to_ascii_lowercase());
+    Mirror {
+        name: mirror.name.clone(),
+        base: mirror.url.as_str().into(),
+        host: host.into(),
+        layout: mirror.layout.clone(),
+        region: mirror.region,
+        location: mirror.location,
+        direction: mirror.location.map(|l| l.direction()),
+        country: mirror.country,
+        asn: mirror.asn,
+        weight: mirror.weight,
+        anycast: mirror.anycast,
+        sticky: BuildHasherDefault::<FxHasher>::default().hash_one(mirror.name.as_str()),
+        link_tail: mirror.country.map(geo).unwrap_or_default().into(),
+    }
+}
