@@ -11,6 +11,7 @@ pub mod model;
 pub mod redirect;
 pub mod routing;
 pub mod server;
+pub mod snapshot;
 pub mod store;
 pub mod tasks;
 pub mod workers;

@@ -1,0 +1,250 @@
+//! The story of a request, step by step as in the room's list.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http_body_util::Full;
+
+use crate::client::{Whereabouts, sticky_key};
+use crate::metrics::{Outcome, ProductMeters};
+use crate::model::{AssetIndex, MirrorId, MirrorSet, RegionId};
+use crate::routing::Ask;
+use crate::snapshot::{ProductView, ReleaseView, Snapshot};
+
+use super::accept::{Wanted, wanted};
+use super::query::Query;
+use super::resolve::{Found, Missing, Target, Why, decode, resolve};
+use super::{headers, lists, problem};
+
+/// The body of every answer: known whole.
+pub type Body = Full<Bytes>;
+
+/// What is asked, by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Inquiry<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// Its path and query.
+    pub uri: &'a Uri,
+    /// Its header.
+    pub headers: &'a HeaderMap,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Whether the client came by https.
+    pub https: bool,
+}
+
+/// What became of a request, for metrics and the access log.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'s> {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The product, where the path names one.
+    pub product: Option<&'s ProductView>,
+    /// The channel, where the path names one.
+    pub channel: Option<usize>,
+    /// The release and asset, where they were found.
+    pub asset: Option<(&'s ReleaseView, AssetIndex)>,
+    /// The client's region, where it was looked up.
+    pub region: Option<RegionId>,
+    /// The chosen mirror.
+    pub mirror: Option<MirrorId>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer<'s> {
+    /// What goes to the client.
+    pub response: Response<Body>,
+    /// What became of the request.
+    pub facts: Facts<'s>,
+}
+
+impl Facts<'_> {
+    /// Counts the answer.
+    #[inline]
+    pub fn count(&self, unnamed: Option<&ProductMeters>) {
+        let region = self.region.map(RegionId::index);
+        let Some(meters) = self.product.map(|product| &*product.meters).or(unnamed) else { return };
+        meters.answered(self.channel, region, self.outcome);
+        if let Some(mirror) = self.mirror {
+            meters.redirected(region, mirror.index());
+        }
+    }
+}
+
+/// Most words of `avoid` that are looked at.
+const AVOID_MAX: usize = 32;
+
+/// What a choice depends on, for a client and a release.
+pub fn ask_of<'a>(
+    client: IpAddr,
+    whereabouts: Whereabouts,
+    release: &'a ReleaseView,
+    asset: AssetIndex,
+    https: bool,
+) -> Ask<'a> {
+    Ask {
+        address: client,
+        whereabouts,
+        sticky: crate::routing::mix(sticky_key(client) ^ release.release.sticky),
+        https,
+        avoid: None,
+        holders: release.holders.of(asset),
+    }
+}
+
+/// Answers a request.
+pub fn answer<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>) -> Answer<'s> {
+    let whereabouts = snapshot.locator.locate(inquiry.client);
+    let region = snapshot.router().region(&whereabouts);
+    let mut answer = decide(snapshot, inquiry, whereabouts);
+    answer.facts.region = region;
+    answer
+}
+
+fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Whereabouts) -> Answer<'s> {
+    let refuse = |status, outcome, detail| {
+        let missing = Missing { product: None, channel: None, why: Why::NotFound };
+        refusal(snapshot, inquiry, missing, (status, outcome, detail))
+    };
+    if inquiry.method != Method::GET && inquiry.method != Method::HEAD {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, Outcome::BadMethod, "");
+    }
+    let Some(path) = decode(inquiry.uri.path()) else {
+        return refuse(StatusCode::BAD_REQUEST, Outcome::BadRequest, "the path is not plain text");
+    };
+    let query = Query::of(inquiry.uri);
+    match resolve(&snapshot.catalog, &path, query) {
+        Ok(found) => deliver(snapshot, inquiry, whereabouts, found, query),
+        Err(missing) => refusal(snapshot, inquiry, missing, why(missing.why)),
+    }
+}
+
+/// The one place where a reason becomes a status.
+fn why(why: Why) -> (StatusCode, Outcome, &'static str) {
+    match why {
+        Why::NotFound => (StatusCode::NOT_FOUND, Outcome::NotFound, ""),
+        Why::NotReady => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Outcome::NotReady,
+            "this channel has no release yet that is ready to be downloaded",
+        ),
+        Why::NoPlatform => (
+            StatusCode::BAD_REQUEST,
+            Outcome::BadRequest,
+            "say which platform, for example ?platform=linux-amd64 (and &version=1.2.3 or a channel)",
+        ),
+    }
+}
+
+fn refusal<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    missing: Missing<'s>,
+    (status, outcome, detail): (StatusCode, Outcome, &str),
+) -> Answer<'s> {
+    let response = problem(status, detail, inquiry.headers, Some(&snapshot.settings.cache_control));
+    let Missing { product, channel, .. } = missing;
+    Answer { response, facts: Facts { outcome, product, channel, asset: None, region: None, mirror: None } }
+}
+
+fn deliver<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    whereabouts: Whereabouts,
+    found: Found<'s>,
+    query: Query<'_>,
+) -> Answer<'s> {
+    let release = &*found.release.release;
+    let (product, channel) = (Some(found.product), found.channel);
+    let about = |outcome, asset| Facts { outcome, product, channel, asset, region: None, mirror: None };
+    let metadata = |response, asset| Answer { response, facts: about(Outcome::Metadata, asset) };
+    let (asset, listed) = match found.target {
+        Target::Sums => return metadata(lists::sums(snapshot, release), None),
+        Target::VersionText => return metadata(lists::version(snapshot, release), None),
+        Target::Sha256(asset) => {
+            let response = lists::sha256(snapshot, release.asset(asset));
+            return metadata(response, Some((&**found.release, asset)));
+        }
+        Target::Metalink(asset) => (asset, Some(List::Metalink)),
+        Target::File(asset) => (asset, wanted_list(inquiry.headers, query)),
+    };
+    let of = Some((&**found.release, asset));
+    let avoid = avoided(snapshot, inquiry.headers, query);
+    let ask = ask_of(inquiry.client, whereabouts, found.release, asset, inquiry.https);
+    let ask = Ask { avoid: avoid.as_ref(), ..ask };
+    if let Some(list) = listed {
+        let mut ranked = snapshot.router().ranked(&ask);
+        ranked.truncate(lists::LISTED_MAX);
+        return metadata(list.write(snapshot, release, asset, &ranked), of);
+    }
+    match snapshot.router().choose(&ask, snapshot.settings.alternates) {
+        Some(pick) => {
+            let response = headers::redirect(snapshot, release, release.asset(asset), &pick);
+            Answer { response, facts: Facts { mirror: Some(pick.mirror), ..about(Outcome::Redirected, of) } }
+        }
+        None => {
+            let detail = "no healthy mirror holds a verified copy just now";
+            let response = problem(StatusCode::SERVICE_UNAVAILABLE, detail, inquiry.headers, None);
+            Answer { response, facts: about(Outcome::NoMirror, of) }
+        }
+    }
+}
+
+/// The lists of a client's mirrors.
+#[derive(Debug, Clone, Copy)]
+enum List {
+    Metalink,
+    Json,
+    Text,
+}
+
+impl List {
+    fn write(
+        self,
+        snapshot: &Snapshot,
+        release: &crate::catalog::Release,
+        asset: AssetIndex,
+        ranked: &[MirrorId],
+    ) -> Response<Body> {
+        let write = match self {
+            Self::Metalink => lists::metalink,
+            Self::Json => lists::mirrors_json,
+            Self::Text => lists::mirrors_text,
+        };
+        write(snapshot, release, release.asset(asset), ranked)
+    }
+}
+
+fn wanted_list(headers: &HeaderMap, query: Query<'_>) -> Option<List> {
+    if !query.is_empty() {
+        match query.first("mirrors").as_deref() {
+            Some("text") => return Some(List::Text),
+            Some(_) => return Some(List::Json),
+            None => {}
+        }
+    }
+    match wanted(headers) {
+        Wanted::File => None,
+        Wanted::Metalink => Some(List::Metalink),
+        Wanted::Json => Some(List::Json),
+    }
+}
+
+/// The mirrors that the client asks to avoid, by `?avoid=` or `Waypost-Avoid`. Unknown names mean nothing.
+fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option<MirrorSet> {
+    let mut avoided = MirrorSet::new();
+    let mut add = |list: &str| {
+        for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()).take(AVOID_MAX) {
+            snapshot.mirrors.add_avoided(word, &mut avoided);
+        }
+    };
+    if !query.is_empty() {
+        query.all("avoid").take(AVOID_MAX).for_each(|list| add(&list));
+    }
+    let lines = headers.get_all("waypost-avoid").iter().take(AVOID_MAX);
+    lines.filter_map(|line| line.to_str().ok()).for_each(add);
+    (!avoided.is_empty()).then_some(avoided)
+}

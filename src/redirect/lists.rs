@@ -1,0 +1,131 @@
+//! Answers from the catalogue: checksums, the version, Metalinks and lists of mirrors.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::{HeaderValue, Response};
+use serde_json::json;
+
+use crate::catalog::{Asset, Release};
+use crate::model::MirrorId;
+use crate::snapshot::Snapshot;
+
+use super::answer::Body;
+use super::headers::write_canonical;
+
+/// Most mirrors of a list: nobody tries more, and answers stay small.
+pub const LISTED_MAX: usize = 50;
+
+fn ok(snapshot: &Snapshot, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::new(body.into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, snapshot.settings.cache_control.clone());
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// `<hex>  <name>`, as `sha256sum -c` reads it beside the file.
+pub fn sha256(snapshot: &Snapshot, asset: &Asset) -> Response<Body> {
+    ok(snapshot, TEXT, format!("{}  {}\n", asset.sha256, asset.file_name()))
+}
+
+/// One such line for every asset, names with their folders.
+pub fn sums(snapshot: &Snapshot, release: &Release) -> Response<Body> {
+    ok(snapshot, TEXT, release.sums())
+}
+
+/// The version, as published.
+pub fn version(snapshot: &Snapshot, release: &Release) -> Response<Body> {
+    ok(snapshot, TEXT, format!("{}\n", release.id.version))
+}
+
+/// The client's mirrors, best first, one URL a line.
+pub fn mirrors_text(
+    snapshot: &Snapshot,
+    release: &Release,
+    asset: &Asset,
+    ranked: &[MirrorId],
+) -> Response<Body> {
+    let mut text = String::new();
+    for id in ranked {
+        text.push_str(&snapshot.mirrors.get(*id).url(release, asset));
+        text.push('\n');
+    }
+    ok(snapshot, TEXT, text)
+}
+
+/// The client's mirrors, best first, as JSON.
+pub fn mirrors_json(
+    snapshot: &Snapshot,
+    release: &Release,
+    asset: &Asset,
+    ranked: &[MirrorId],
+) -> Response<Body> {
+    let mirrors: Vec<_> = (1..)
+        .zip(ranked)
+        .map(|(priority, id)| {
+            let mirror = snapshot.mirrors.get(*id);
+            json!({
+                "name": mirror.name,
+                "url": mirror.url(release, asset),
+                "priority": priority,
+                "region": mirror.region.map(|region| &snapshot.settings.regions[region.index()]),
+                "country": mirror.country.map(|country| country.to_string()),
+            })
+        })
+        .collect();
+    let list = json!({
+        "product": release.id.product,
+        "version": release.id.version,
+        "name": asset.name,
+        "size": asset.size,
+        "sha256": asset.sha256.to_string(),
+        "mirrors": mirrors,
+    });
+    ok(snapshot, "application/json", format!("{list:#}\n"))
+}
+
+/// Metalink 4 (RFC 5854) with size, hashes and the client's mirrors. The canonical URL is listed last: it always works.
+pub fn metalink(
+    snapshot: &Snapshot,
+    release: &Release,
+    asset: &Asset,
+    ranked: &[MirrorId],
+) -> Response<Body> {
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    // Writing to a String cannot fail.
+    let _ = writeln!(xml, "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">");
+    let _ = writeln!(xml, "  <generator>waypost/{}</generator>", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(xml, "  <file name=\"{}\">", escape(asset.file_name()));
+    let _ = writeln!(xml, "    <identity>{}</identity>", escape(&release.id.product));
+    let _ = writeln!(xml, "    <version>{}</version>", escape(release.id.version.as_str()));
+    let _ = writeln!(xml, "    <size>{}</size>", asset.size);
+    let _ = writeln!(xml, "    <hash type=\"sha-256\">{}</hash>", asset.sha256);
+    if let Some(sha512) = &asset.sha512 {
+        let _ = writeln!(xml, "    <hash type=\"sha-512\">{sha512}</hash>");
+    }
+    for (priority, id) in (1..).zip(ranked) {
+        let mirror = snapshot.mirrors.get(*id);
+        let location = mirror.country.map(|c| format!(" location=\"{}\"", c.as_str().to_ascii_lowercase()));
+        let url = mirror.url(release, asset);
+        let location = location.unwrap_or_default();
+        let _ = writeln!(xml, "    <url{location} priority=\"{priority}\">{}</url>", escape(&url));
+    }
+    if !snapshot.settings.public_url.is_empty() {
+        let mut canonical = Vec::new();
+        write_canonical(snapshot, release, asset, &mut canonical);
+        let canonical = String::from_utf8_lossy(&canonical);
+        let _ = writeln!(xml, "    <url priority=\"999999\">{}</url>", escape(&canonical));
+    }
+    xml.push_str("  </file>\n</metalink>\n");
+    ok(snapshot, "application/metalink4+xml", xml)
+}
+
+/// Text for XML, in content and in attributes.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

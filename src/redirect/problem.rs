@@ -1,0 +1,51 @@
+//! Errors as visitors see them: the status phrase, and a line that says how where there is something to say.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use super::accept::{Told, told};
+use super::answer::Body;
+
+/// Seconds after which a client may ask again when no mirror could serve it.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// An error answer: `application/problem+json` (RFC 9457), or one line of text where the client prefers that. `cache`
+/// is for answers that may be reused; 503 never is.
+pub fn problem(
+    status: StatusCode,
+    detail: &str,
+    request: &HeaderMap,
+    cache: Option<&HeaderValue>,
+) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let (content_type, body) = match told(request) {
+        Told::Problem => {
+            let mut problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+            if !detail.is_empty() {
+                problem["detail"] = detail.into();
+            }
+            ("application/problem+json", format!("{problem}\n"))
+        }
+        Told::Line if detail.is_empty() => ("text/plain; charset=utf-8", format!("{title}\n")),
+        Told::Line => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
+    };
+    let mut response = Response::new(Body::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    match (status, cache) {
+        (StatusCode::SERVICE_UNAVAILABLE, _) => {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        (_, Some(cache)) => drop(headers.insert(CACHE_CONTROL, cache.clone())),
+        (_, None) => drop(headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"))),
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}

@@ -1,0 +1,140 @@
+//! What a path means: steps 4 to 8 of the room's list.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use crate::catalog::Platform;
+use crate::model::AssetIndex;
+use crate::snapshot::{CatalogView, ProductView, ReleaseView};
+
+use super::query::Query;
+
+/// The path as text.
+///
+/// `None` where it is not UTF-8 after decoding, or holds control characters or a backslash.
+pub fn decode(path: &str) -> Option<Cow<'_, str>> {
+    let text = if path.contains('%') { percent_decode_str(path).decode_utf8().ok()? } else { path.into() };
+    (!text.contains(|c: char| c.is_control() || c == '\\')).then_some(text)
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The file itself.
+    File(AssetIndex),
+    /// `<hex>  <name>` of one file.
+    Sha256(AssetIndex),
+    /// Metalink of one file.
+    Metalink(AssetIndex),
+    /// The checksums of all files.
+    Sums,
+    /// The version as text.
+    VersionText,
+}
+
+/// A path that leads somewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'s> {
+    /// The product.
+    pub product: &'s ProductView,
+    /// The channel, where the path names one.
+    pub channel: Option<usize>,
+    /// The release.
+    pub release: &'s Arc<ReleaseView>,
+    /// What of it.
+    pub target: Target,
+}
+
+/// A path that leads nowhere, and how far it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Missing<'s> {
+    /// The product, where the path names one.
+    pub product: Option<&'s ProductView>,
+    /// The channel, where the path names one.
+    pub channel: Option<usize>,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing is called so.
+    NotFound,
+    /// A channel that points nowhere yet.
+    NotReady,
+    /// `install` without a platform.
+    NoPlatform,
+}
+
+/// Finds what a decoded path means.
+pub fn resolve<'s>(catalog: &'s CatalogView, path: &str, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
+    let missing = Missing { product: None, channel: None, why: Why::NotFound };
+    let path = path.strip_prefix('/').ok_or(missing)?;
+    let (product, path) = path.split_once('/').ok_or(missing)?;
+    let product: &ProductView = catalog.products.get(product).ok_or(missing)?;
+    let missing = Missing { product: Some(product), ..missing };
+    if path == "install" {
+        return install(product, query);
+    }
+    let (selector, name) = path.split_once('/').ok_or(missing)?;
+    let (release, channel) = select(product, selector)?;
+    let missing = Missing { channel, ..missing };
+    let target = find(release, name, channel.is_some(), query).ok_or(missing)?;
+    Ok(Found { product, channel, release, target })
+}
+
+/// The release that a version, a channel or `latest` means.
+fn select<'s>(
+    product: &'s ProductView,
+    selector: &str,
+) -> Result<(&'s Arc<ReleaseView>, Option<usize>), Missing<'s>> {
+    if let Some(release) = product.release(selector) {
+        return Ok((release, None));
+    }
+    let missing = Missing { product: Some(product), channel: None, why: Why::NotFound };
+    let channel = product.channel(selector).ok_or(missing)?;
+    let not_ready = Missing { channel: Some(channel), why: Why::NotReady, ..missing };
+    let release = product.channels[channel].target.as_ref().ok_or(not_ready)?;
+    Ok((release, Some(channel)))
+}
+
+fn install<'s>(product: &'s ProductView, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
+    let version = query.first("version").unwrap_or("latest".into());
+    let (release, channel) = select(product, &version)?;
+    let missing = |why| Missing { product: Some(product), channel, why };
+    let platform = query.first("platform").filter(|p| !p.is_empty()).ok_or(missing(Why::NoPlatform))?;
+    let asset = by_platform(release, &platform, query).ok_or(missing(Why::NotFound))?;
+    Ok(Found { product, channel, release, target: Target::File(asset) })
+}
+
+/// What a name within a release means. A published asset of the very name wins over everything derived.
+fn find(release: &ReleaseView, name: &str, by_channel: bool, query: Query<'_>) -> Option<Target> {
+    let release_of = &release.release;
+    if let Some(asset) = release_of.by_name(name) {
+        return Some(Target::File(asset));
+    }
+    let file = |name: &str| {
+        let short = || if by_channel { release_of.by_versionless(name) } else { None };
+        release_of.by_name(name).or_else(short).or_else(|| by_platform(release, name, query))
+    };
+    match name {
+        "SHA256SUMS" => return Some(Target::Sums),
+        "version.txt" => return Some(Target::VersionText),
+        _ => {}
+    }
+    if let Some(asset) = file(name) {
+        return Some(Target::File(asset));
+    }
+    if let Some(asset) = name.strip_suffix(".sha256").and_then(file) {
+        return Some(Target::Sha256(asset));
+    }
+    name.strip_suffix(".meta4").and_then(file).map(Target::Metalink)
+}
+
+fn by_platform(release: &ReleaseView, text: &str, query: Query<'_>) -> Option<AssetIndex> {
+    let platform = Platform::parse(text)?;
+    release.release.by_platform(&platform, query.first("kind").as_deref())
+}

@@ -1,0 +1,133 @@
+//! The published view: everything that an answer is made from, immutable, behind one pointer.
+//!
+//! Parts that did not change are shared with the snapshot before. Only `workers/publish` makes one.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderValue, StatusCode};
+use rustc_hash::FxHashMap;
+
+use crate::catalog::Release;
+use crate::client::{Forwarded, Locator};
+use crate::metrics::{ProductMeters, RegionMeters};
+use crate::model::{ChannelName, ProductName, RegionName, Timestamp};
+use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
+
+/// The one pointer. `None` before the first snapshot.
+pub type Published = ArcSwapOption<Snapshot>;
+
+/// Everything that an answer is made from.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up with every publication.
+    pub generation: u64,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// What the configuration says about answers.
+    pub settings: Arc<Settings>,
+    /// All mirrors.
+    pub mirrors: Arc<Mirrors>,
+    /// Where clients are.
+    pub locator: Arc<Locator>,
+    /// The order of mirrors per place.
+    pub rankings: Arc<Rankings>,
+    /// Which mirrors can be used now.
+    pub availability: Arc<Availability>,
+    /// What there is.
+    pub catalog: Arc<CatalogView>,
+    /// Durations of answers.
+    pub timing: Arc<RegionMeters>,
+}
+
+impl Snapshot {
+    /// The parts that a choice is made from.
+    #[inline]
+    pub fn router(&self) -> Router<'_> {
+        Router { mirrors: &self.mirrors, rankings: &self.rankings, availability: &self.availability }
+    }
+}
+
+/// What the configuration says about answers.
+#[derive(Debug)]
+pub struct Settings {
+    /// 302 or 307.
+    pub status: StatusCode,
+    /// `private, max-age=<ttl>`.
+    pub cache_control: HeaderValue,
+    /// How many duplicates follow the chosen mirror's.
+    pub alternates: usize,
+    /// The public URL without a trailing slash; empty where none is configured: links are relative then.
+    pub public_url: Box<str>,
+    /// Whether the public URL is https.
+    pub public_https: bool,
+    /// Whom to believe about a client's address.
+    pub forwarded: Forwarded,
+    /// Regions in the order of their ids.
+    pub regions: Box<[RegionName]>,
+}
+
+/// Products by name.
+#[derive(Debug, Default)]
+pub struct CatalogView {
+    /// Each product; shared with earlier snapshots where it did not change.
+    pub products: FxHashMap<ProductName, Arc<ProductView>>,
+    /// Counters for requests that name no product.
+    pub unnamed: Option<Arc<ProductMeters>>,
+}
+
+/// One product.
+#[derive(Debug)]
+pub struct ProductView {
+    /// Its name.
+    pub name: ProductName,
+    /// Its releases, newest first.
+    pub releases: Vec<Arc<ReleaseView>>,
+    /// Versions without a leading `v`, to positions in `releases`.
+    pub by_version: FxHashMap<Box<str>, u32>,
+    /// Its channels.
+    pub channels: Vec<ChannelView>,
+    /// What `latest` means: a position in `channels`.
+    pub latest: Option<usize>,
+    /// Its counters; channels in the order of `channels`.
+    pub meters: Arc<ProductMeters>,
+}
+
+impl ProductView {
+    /// The release of this version, with or without a leading `v`.
+    #[inline]
+    pub fn release(&self, version: &str) -> Option<&Arc<ReleaseView>> {
+        let bare = match version.as_bytes() {
+            [b'v', digit, ..] if digit.is_ascii_digit() => &version[1..],
+            _ => version,
+        };
+        self.by_version.get(bare).map(|at| &self.releases[*at as usize])
+    }
+
+    /// The position of a channel, `latest` included.
+    #[inline]
+    pub fn channel(&self, name: &str) -> Option<usize> {
+        match self.channels.iter().position(|channel| *channel.name == *name) {
+            None if name == "latest" => self.latest,
+            found => found,
+        }
+    }
+}
+
+/// One channel of a product.
+#[derive(Debug)]
+pub struct ChannelView {
+    /// Its name.
+    pub name: ChannelName,
+    /// The release that it points to; `None` while none was ready yet.
+    pub target: Option<Arc<ReleaseView>>,
+}
+
+/// One release and who holds it.
+#[derive(Debug)]
+pub struct ReleaseView {
+    /// What was published.
+    pub release: Arc<Release>,
+    /// Mirrors with verified copies.
+    pub holders: Arc<Holders>,
+}
