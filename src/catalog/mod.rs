@@ -3,6 +3,9 @@
 //! Products, releases and assets are immutable once made and shared between snapshots. Everything that a lookup needs
 //! is an index made here, ahead of the request.
 
+pub mod index;
+mod json;
+pub mod manifest;
 mod platform;
 mod release;
 
