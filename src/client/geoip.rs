@@ -201,57 +201,56 @@ impl Places {
 #[derive(Debug)]
 struct Families {
     v4: Ranges<u32>,
-    v6: V6Ranges,
-}
-
-/// Ranges of IPv6 addresses, by upper halves where no range divides a /64.
-#[derive(Debug)]
-enum V6Ranges {
-    Halves(Ranges<u64>),
-    Whole(Ranges<u128>),
+    /// By the upper halves of the addresses: a /64 is one link, in one place.
+    v6: Ranges<u64>,
 }
 
 impl Families {
     fn new(files: Vec<FamilyPieces>) -> Self {
         let (v4, v6) = files.into_iter().map(|file| (file.v4, file.v6)).unzip();
-        let v6: Pieces<u128> = Pieces::overlay(v6);
-        let v6 = match v6.halved() {
-            Some(halves) => V6Ranges::Halves(halves.index()),
-            None => V6Ranges::Whole(v6.index()),
-        };
-        Self { v4: Pieces::overlay(v4).index(), v6 }
+        Self { v4: Pieces::overlay(v4).index(), v6: Pieces::overlay(v6).index() }
     }
 
     #[inline]
     fn get(&self, address: IpAddr) -> u32 {
-        match (address, &self.v6) {
-            (IpAddr::V4(v4), _) => self.v4.get(v4.to_bits()),
-            (IpAddr::V6(v6), V6Ranges::Halves(ranges)) => ranges.get((v6.to_bits() >> 64) as u64),
-            (IpAddr::V6(v6), V6Ranges::Whole(ranges)) => ranges.get(v6.to_bits()),
+        match address {
+            IpAddr::V4(v4) => self.v4.get(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.get((v6.to_bits() >> 64) as u64),
         }
     }
 
     fn len(&self) -> usize {
-        let v6 = match &self.v6 {
-            V6Ranges::Halves(ranges) => ranges.len(),
-            V6Ranges::Whole(ranges) => ranges.len(),
-        };
-        self.v4.len() + v6
+        self.v4.len() + self.v6.len()
     }
 
     fn bytes(&self) -> usize {
-        let v6 = match &self.v6 {
-            V6Ranges::Halves(ranges) => ranges.bytes(),
-            V6Ranges::Whole(ranges) => ranges.bytes(),
-        };
-        self.v4.bytes() + v6
+        self.v4.bytes() + self.v6.bytes()
     }
 }
 
 /// The ranges of one file.
 struct FamilyPieces {
     v4: Pieces<u32>,
-    v6: Pieces<u128>,
+    v6: Pieces<u64>,
+}
+
+impl FamilyPieces {
+    /// Adds a network; `false` when it does not come after the one before. A network inside a /64 counts for all of it
+    /// when it begins it, else not at all.
+    #[must_use]
+    fn push(&mut self, address: IpAddr, prefix: u32, value: u32) -> bool {
+        match address {
+            IpAddr::V4(v4) => {
+                let first = v4.to_bits();
+                self.v4.push(first, first | u32::MAX.checked_shr(prefix).unwrap_or(0), value)
+            }
+            IpAddr::V6(v6) if v6.to_bits() as u64 == 0 => {
+                let first = (v6.to_bits() >> 64) as u64;
+                self.v6.push(first, first | u64::MAX.checked_shr(prefix).unwrap_or(0), value)
+            }
+            IpAddr::V6(_) => true,
+        }
+    }
 }
 
 /// Reads a file and walks its search tree; `value` says what a record stands for.
@@ -341,17 +340,7 @@ fn walk<R: for<'de> Deserialize<'de>>(
             }
         };
         let network = found.network()?;
-        let in_order = match (network.ip(), u32::from(network.prefix())) {
-            (IpAddr::V4(v4), prefix) => {
-                let first = v4.to_bits();
-                pieces.v4.push(first, first | u32::MAX.checked_shr(prefix).unwrap_or(0), value)
-            }
-            (IpAddr::V6(v6), prefix) => {
-                let first = v6.to_bits();
-                pieces.v6.push(first, first | u128::MAX.checked_shr(prefix).unwrap_or(0), value)
-            }
-        };
-        if !in_order {
+        if !pieces.push(network.ip(), network.prefix().into(), value) {
             return Err(broken("the search tree gives networks out of order"));
         }
     }

@@ -39,7 +39,6 @@ macro_rules! key {
 
 key!(u32);
 key!(u64);
-key!(u128);
 
 /// The value of ranges that nothing is known of.
 pub(super) const NOTHING: u32 = 0;
@@ -189,16 +188,6 @@ impl<K: Key> Pieces<K> {
     }
 }
 
-impl Pieces<u128> {
-    /// The same ranges by the upper halves of the addresses, where that loses nothing. Registries and databases
-    /// seldom divide a /64, and half the size is half the cache misses.
-    pub(super) fn halved(&self) -> Option<Pieces<u64>> {
-        let half = |start: &u128| (*start as u64 == 0).then_some((start >> 64) as u64);
-        let starts = self.starts.iter().map(half).collect::<Option<Vec<u64>>>()?;
-        Some(Pieces { starts, values: self.values.clone(), next: None })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -237,25 +226,22 @@ mod tests {
             let mut narrow = Vec::new();
             let mut wide = Vec::new();
             for part in &parts {
-                let (mut a, mut b) = (Pieces::<u32>::new(), Pieces::<u128>::new());
+                let (mut a, mut b) = (Pieces::<u32>::new(), Pieces::<u64>::new());
                 for (first, last, value) in part {
                     prop_assert!(a.push(*first, *last, *value));
-                    let (first, last) = (u128::from(*first) << 96, u128::from(*last) << 96 | (u128::MAX >> 32));
+                    let (first, last) = (u64::from(*first) << 32, u64::from(*last) << 32 | u64::from(u32::MAX));
                     prop_assert!(b.push(first, last, *value));
                 }
                 narrow.push(a);
                 wide.push(b);
             }
-            let wide = Pieces::overlay(wide);
-            let half = wide.halved().expect("no range divides a /64").index();
-            let (narrow, wide) = (Pieces::overlay(narrow).index(), wide.index());
+            let (narrow, wide) = (Pieces::overlay(narrow).index(), Pieces::overlay(wide).index());
             let edges = parts.iter().flatten().flat_map(|(first, last, _)| {
                 [first.saturating_sub(1), *first, *last, last.saturating_add(1)]
             });
             for address in edges.chain(anywhere).chain([0, u32::MAX]) {
                 prop_assert_eq!(narrow.get(address), expected(address), "{}", address);
-                prop_assert_eq!(wide.get(u128::from(address) << 96 | 77), expected(address), "{}", address);
-                prop_assert_eq!(half.get(u64::from(address) << 32 | 77), expected(address), "{}", address);
+                prop_assert_eq!(wide.get(u64::from(address) << 32 | 77), expected(address), "{}", address);
             }
             let changes = narrow.values.windows(2).all(|pair| pair[0] != pair[1]);
             prop_assert!(changes, "neighbours with one value are one range");
@@ -270,15 +256,5 @@ mod tests {
         assert!(!pieces.push(40, 30, 2));
         assert!(pieces.push(21, u32::MAX, 2));
         assert!(!pieces.push(5, 6, 1));
-    }
-
-    #[test]
-    fn a_divided_slash_64_keeps_whole_addresses() {
-        let mut pieces = Pieces::<u128>::new();
-        assert!(pieces.push(5, 6, 1));
-        let pieces = Pieces::overlay(vec![pieces]);
-        assert!(pieces.halved().is_none());
-        let ranges = pieces.index();
-        assert_eq!([4, 5, 6, 7, u128::MAX].map(|address| ranges.get(address)), [0, 1, 1, 0, 0]);
     }
 }

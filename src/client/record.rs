@@ -31,7 +31,7 @@ impl PlaceRecord {
         match pair.or(self.latitude.number.zip(self.longitude.number))? {
             // Null Island is open sea: what databases write that have nothing to say.
             (0.0, 0.0) => None,
-            (latitude, longitude) => Location::new(latitude, longitude).ok(),
+            (latitude, longitude) => Location::new(grid(latitude), grid(longitude)).ok(),
         }
     }
 
@@ -39,6 +39,14 @@ impl PlaceRecord {
     pub(super) fn country(&self) -> Option<Country> {
         self.country.country.or(self.country_code.country).or(self.registered_country.country)
     }
+}
+
+/// Coordinates are rounded to this part of a degree: 0.1° moves a place by 8 km at most, far less than city databases are
+/// wrong by, and makes 97,000 places out of the 560,000 of DB-IP's. Rankings are kept per place.
+const GRID: f64 = 10.0;
+
+fn grid(degrees: f64) -> f64 {
+    (degrees * GRID).round() / GRID
 }
 
 /// A record of an ASN database; the layouts differ in the name at most.
@@ -158,24 +166,24 @@ mod tests {
     fn layouts_are_told_apart_by_the_record() {
         let table = [
             (
-                r#"{"location": {"latitude": 50.5, "longitude": 8.25, "time_zone": "Europe/Berlin"},
+                r#"{"location": {"latitude": 50.5, "longitude": 8.5, "time_zone": "Europe/Berlin"},
                  "country": {"iso_code": "DE", "names": {"en": "Germany"}}, "subdivisions": [{"iso_code": "HE"}]}"#,
-                Some((50.5, 8.25)),
+                Some((50.5, 8.5)),
                 Some("DE"),
             ),
             (
-                r#"{"latitude": 50.5, "longitude": 8.25, "country_code": "DE", "city": "Frankfurt"}"#,
-                Some((50.5, 8.25)),
+                r#"{"latitude": 50.5, "longitude": 8.5, "country_code": "DE", "city": "Frankfurt"}"#,
+                Some((50.5, 8.5)),
                 Some("DE"),
             ),
             (
-                r#"{"latitude": "50.5", "longitude": "-8.25", "country_code": "de"}"#,
-                Some((50.5, -8.25)),
+                r#"{"latitude": "50.5", "longitude": "-8.5", "country_code": "de"}"#,
+                Some((50.5, -8.5)),
                 Some("DE"),
             ),
             (
-                r#"{"lat": "50.5", "lng": "8.25", "country": "DE", "location": "Hesse"}"#,
-                Some((50.5, 8.25)),
+                r#"{"lat": "50.5", "lng": "8.5", "country": "DE", "location": "Hesse"}"#,
+                Some((50.5, 8.5)),
                 Some("DE"),
             ),
             (r#"{"country_code": "DE"}"#, None, Some("DE")),
@@ -195,6 +203,13 @@ mod tests {
         for (json, location, country) in table {
             assert_eq!(place(json), (location, country.map(str::to_owned)), "{json}");
         }
+    }
+
+    #[test]
+    fn coordinates_are_rounded_to_a_tenth_of_a_degree() {
+        let json = r#"{"latitude": 50.1109, "longitude": -8.6821, "country_code": "DE"}"#;
+        let location = serde_json::from_str::<PlaceRecord>(json).unwrap().location().unwrap();
+        assert_eq!(location, Location::new(50.1, -8.7).unwrap());
     }
 
     #[test]

@@ -133,6 +133,21 @@ fn networks_beside_a_database_of_ipv6_alone_are_no_aliases() {
 }
 
 #[test]
+fn a_network_inside_a_slash_64_counts_when_it_begins_it() {
+    let database = Database::new(
+        6,
+        networks([
+            ("2001:db8:0:1::/112", mmdb::nested_country("DE")),
+            ("2001:db8:0:2::1/128", mmdb::nested_country("SG")),
+        ]),
+    );
+    let geo = load(&[&database.bytes()], &[]).unwrap();
+    assert_eq!(place(&geo, "2001:db8:0:1:ffff::"), "50.9 9.5 DE");
+    assert_eq!(place(&geo, "2001:db8:0:2::1"), "");
+    assert_eq!(place(&geo, "2001:db8:0:3::"), "");
+}
+
+#[test]
 fn the_file_tells_its_type_and_age() {
     let bytes = Database::new(4, networks([("1.0.0.0/8", mmdb::flat_city(50.0, 8.5, "DE"))])).bytes();
     let geo = load(&[&bytes], &[]).unwrap();

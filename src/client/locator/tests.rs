@@ -203,9 +203,14 @@ fn oracle(
     rules: &[ClientNetwork],
     address: IpAddr,
 ) -> (Place, Option<Country>, Option<Asn>, bool) {
+    // GeoIP is asked for the beginning of a /64.
+    let asked = match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    };
     let record = |bytes: &[u8]| {
         let reader = maxminddb::Reader::from_source(bytes).unwrap();
-        let record = reader.lookup(address).ok()?.decode::<PlaceRecord>().unwrap()?;
+        let record = reader.lookup(asked).ok()?.decode::<PlaceRecord>().unwrap()?;
         let location = record.location().or_else(|| record.country().and_then(centroids::centroid));
         (location.is_some() || record.country().is_some()).then_some(Place {
             location,
@@ -215,7 +220,7 @@ fn oracle(
     };
     let geo = city.iter().find_map(|bytes| record(bytes)).unwrap_or_default();
     let reader = maxminddb::Reader::from_source(asn).unwrap();
-    let geo_asn = reader.lookup(address).ok().and_then(|found| found.decode::<AsnRecord>().unwrap()?.asn());
+    let geo_asn = reader.lookup(asked).ok().and_then(|found| found.decode::<AsnRecord>().unwrap()?.asn());
     let networks = rules.iter().filter_map(|rule| match rule.source {
         NetworkSource::Cidr(net) => Some((network::canonical_network(net), rule.place)),
         NetworkSource::File { .. } => None,
