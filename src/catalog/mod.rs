@@ -3,10 +3,12 @@
 //! Products, releases and assets are immutable once made and shared between snapshots. Everything that a lookup needs
 //! is an index made here, ahead of the request.
 
+pub mod folder;
 pub mod index;
 mod json;
 pub mod manifest;
 mod platform;
+pub mod publish;
 mod release;
 
 pub use platform::Platform;

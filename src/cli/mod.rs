@@ -1,1 +1,3 @@
 //! See the room's files.
+
+pub mod manifest;

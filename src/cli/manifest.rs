@@ -1,0 +1,145 @@
+//! `waypost manifest`: releases into an origin folder.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::catalog::publish::{self, CreateError, CreateOptions, Created, Outcome, Placement, Progress};
+use crate::model::{BadVersion, ChannelName, Clock, ProductName, SystemClock, Timestamp, Version};
+
+/// Hashes a folder's files into an origin folder, as a release with its manifest, and enters it into the index.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// The folder with the release's files; subfolders become part of the names
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The origin's folder
+    #[arg(long, value_name = "DIR")]
+    pub origin: PathBuf,
+    /// The product
+    #[arg(long)]
+    pub product: ProductName,
+    /// The version, such as 1.8.2 or 2.0.0-rc.1
+    #[arg(long, value_parser = version)]
+    pub version: Version,
+    /// A channel that the release is meant for; may be repeated
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    pub channels: Vec<ChannelName>,
+    /// The files lie in <origin>/<product>/<version> already; nothing is copied
+    #[arg(long)]
+    pub in_place: bool,
+    /// When it was published (RFC 3339), instead of now
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    pub published_at: Option<Timestamp>,
+    /// Prints the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn version(text: &str) -> Result<Version, BadVersion> {
+    Version::parse(text)
+}
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::parse_rfc3339(text).ok_or("expected an RFC 3339 moment such as 2026-11-20T10:00:00Z")
+}
+
+/// `waypost manifest create`. Exit code 0: published, or published just so already; 1: a file is bad or the release
+/// is published with other files; 2: the folders do not fit together.
+pub fn create(args: CreateArgs) -> ExitCode {
+    let options = CreateOptions {
+        folder: args.folder,
+        origin: args.origin,
+        product: args.product,
+        version: args.version,
+        channels: args.channels,
+        published_at: args.published_at,
+        now: SystemClock.now(),
+        placement: if args.in_place { Placement::InPlace } else { Placement::Copy },
+    };
+    let bar = Bar::new();
+    let result = publish::create(&options, &bar);
+    bar.0.finish_and_clear();
+    match result {
+        Ok(created) => {
+            report(&created, args.json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // Nobody is left to tell when standard error is gone; so below.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &CreateError) -> u8 {
+    match error {
+        CreateError::Places(_) => 2,
+        CreateError::Refused { .. }
+        | CreateError::Empty { .. }
+        | CreateError::Busy { .. }
+        | CreateError::Changed { .. }
+        | CreateError::Io { .. }
+        | CreateError::Manifest { .. }
+        | CreateError::Index { .. }
+        | CreateError::Immutable { .. } => 1,
+    }
+}
+
+fn report(created: &Created, as_json: bool) {
+    let Created { manifest, manifest_file, index_file, sequence, outcome, added, notes } = created;
+    let (assets, bytes) = (manifest.assets.len(), manifest.bytes());
+    let outcome = match outcome {
+        Outcome::New => "new",
+        Outcome::Changed => "changed",
+        Outcome::Unchanged => "unchanged",
+    };
+    let text = if as_json {
+        json!({
+            "manifest": manifest_file.to_string_lossy(), "index": index_file.to_string_lossy(), "sequence": sequence,
+            "product": manifest.product, "version": manifest.version, "channels": manifest.channels,
+            "outcome": outcome, "assets": assets, "bytes": bytes, "added": added, "notes": notes,
+        })
+        .to_string()
+    } else {
+        for note in notes {
+            let _ = writeln!(std::io::stderr(), "note: {note}");
+        }
+        let size = ByteSize::b(bytes).display().iec();
+        let (product, version) = (&manifest.product, &manifest.version);
+        let file = manifest_file.display();
+        format!(
+            "{product} {version}: {outcome}, {assets} assets ({added} added), {size}\n{file}\nindex sequence {sequence}"
+        )
+    };
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A progress bar over bytes on a terminal, nothing elsewhere.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style))
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, _: usize, bytes: u64) {
+        self.0.set_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
