@@ -143,3 +143,55 @@ impl Progress for Bar {
         self.0.inc(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CreateArgs,
+    }
+
+    fn line<'a>(folder: &'a str, origin: &'a str, version: &'a str) -> Vec<&'a str> {
+        vec![
+            "create",
+            folder,
+            "--origin",
+            origin,
+            "--product",
+            "tool",
+            "--version",
+            version,
+            "--channel",
+            "stable",
+        ]
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_wrong_usage() {
+        assert!(Line::try_parse_from(line("d", "o", "1.8.2")).is_ok());
+        assert!(Line::try_parse_from(line("d", "o", "stable")).is_err());
+        let mut odd = line("d", "o", "1");
+        odd.extend(["--channel", "1.2"]);
+        assert!(Line::try_parse_from(odd).is_err());
+    }
+
+    #[test]
+    fn the_exit_code_tells_bad_files_from_wrong_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, origin) = (root.path().join("build"), root.path().join("origin"));
+        std::fs::create_dir(&folder).unwrap();
+        let run = |folder: &std::path::Path| {
+            let args = line(folder.to_str().unwrap(), origin.to_str().unwrap(), "1.8.2");
+            create(Line::try_parse_from(args).unwrap().args)
+        };
+        assert_eq!(run(&folder), ExitCode::from(1), "empty");
+        std::fs::write(folder.join("a"), "x").unwrap();
+        assert_eq!(run(&folder), ExitCode::SUCCESS);
+        assert_eq!(run(&folder.join("missing")), ExitCode::from(2));
+    }
+}
