@@ -1,12 +1,10 @@
 //! What an answer's head says about a copy. Pure; probes and verification share it.
 
-use std::fmt;
-
 use aws_lc_rs::digest;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::model::{AssetPath, CopyFault};
+use crate::model::{AssetPath, CopyFault, Fingerprint};
 
 /// What a good copy's answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,45 +37,23 @@ pub struct Seen {
     pub partial: bool,
 }
 
-/// ETag, Last-Modified and length of a copy in 64 bits, to notice that it changed. Stable across restarts and versions.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u64);
-
-impl Fingerprint {
-    /// Of an answer's validators (RFC 9110 section 8.8; a weak ETag's prefix kept) and the copy's whole length. Of the
-    /// length alone where there are no validators.
-    pub fn of(headers: &HeaderMap, length: u64) -> Self {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        for name in [ETAG, LAST_MODIFIED] {
-            match headers.get(name) {
-                Some(value) => {
-                    hash.update(&[1]);
-                    hash.update(&(value.len() as u64).to_be_bytes());
-                    hash.update(value.as_bytes());
-                }
-                None => hash.update(&[0]),
+/// The fingerprint of an answer's validators (RFC 9110 section 8.8; a weak ETag's prefix kept) and the copy's whole
+/// length. Of the length alone where there are no validators.
+pub fn fingerprint(headers: &HeaderMap, length: u64) -> Fingerprint {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for name in [ETAG, LAST_MODIFIED] {
+        match headers.get(name) {
+            Some(value) => {
+                hash.update(&[1]);
+                hash.update(&(value.len() as u64).to_be_bytes());
+                hash.update(value.as_bytes());
             }
+            None => hash.update(&[0]),
         }
-        hash.update(&length.to_be_bytes());
-        let first = hash.finish().as_ref().first_chunk::<8>().copied();
-        Self(u64::from_be_bytes(first.expect("a SHA-256 digest has 32 bytes")))
     }
-
-    /// From the bits that were stored.
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The bits, to be stored.
-    pub const fn to_bits(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({:016x})", self.0)
-    }
+    hash.update(&length.to_be_bytes());
+    let first = hash.finish().as_ref().first_chunk::<8>().copied();
+    Fingerprint(u64::from_be_bytes(first.expect("a SHA-256 digest has 32 bytes")))
 }
 
 /// Judges the head of a final answer (redirects followed): status, then encoding, type, length, validators.
@@ -102,7 +78,7 @@ pub fn look(status: StatusCode, headers: &HeaderMap, expected: &Expected) -> Res
     }
     // The expected size stands in where a chunked answer or an unknown total names no length, so that the same copy has
     // the same fingerprint however it is asked for.
-    let fingerprint = Fingerprint::of(headers, expected.size);
+    let fingerprint = fingerprint(headers, expected.size);
     if expected.validator.is_some_and(|verified| verified != fingerprint) {
         return Err(CopyFault::ValidatorChanged);
     }

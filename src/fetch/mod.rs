@@ -20,6 +20,6 @@ mod trust;
 pub use failure::{Evidence, Failure, Families, Timings};
 pub use fetcher::{Fetcher, FetcherError, Get};
 pub use hosts::{NamedHosts, is_global};
-pub use look::{Expected, Fingerprint, Seen, is_html_name, look, looks_like_html};
+pub use look::{Expected, Seen, fingerprint, is_html_name, look, looks_like_html};
 pub use pace::Pace;
 pub use response::{Hashed, Response};

@@ -1,1 +1,17 @@
-//! See the room's files.
+//! The control plane: supervised background tasks that send facts to one writer, which records and publishes them.
+//!
+//! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve, `reload` watches
+//! files and signals; `publish` is the writer. `fact` is what they say to each other, `handle` how.
+
+pub mod fact;
+pub mod handle;
+pub mod origin;
+pub mod prepare;
+pub mod probe;
+pub mod publish;
+pub mod report;
+pub mod supervise;
+pub mod verify;
+
+pub use handle::{Handle, Status, Wakers};
+pub use prepare::Prepared;

@@ -122,9 +122,9 @@ fn a_changed_validator_is_noticed_and_an_unchanged_one_is_the_same_however_it_is
 #[test]
 fn fingerprints_are_the_same_in_every_version() {
     let map = headers(&[("etag", "\"a\"")]);
-    assert_eq!(Fingerprint::of(&map, 1000).to_bits(), 6_482_483_604_670_503_291);
-    assert_ne!(Fingerprint::of(&map, 1000), Fingerprint::of(&map, 1001));
-    assert_ne!(Fingerprint::of(&HeaderMap::new(), 0), Fingerprint::of(&HeaderMap::new(), 1));
+    assert_eq!(fingerprint(&map, 1000).0, 6_482_483_604_670_503_291);
+    assert_ne!(fingerprint(&map, 1000), fingerprint(&map, 1001));
+    assert_ne!(fingerprint(&HeaderMap::new(), 0), fingerprint(&HeaderMap::new(), 1));
 }
 
 #[test]

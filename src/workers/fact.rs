@@ -1,0 +1,213 @@
+//! What the background tasks tell the one writer, and what they ask of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use url::Url;
+
+use crate::catalog::manifest::Manifest;
+use crate::catalog::{Release, ReleaseId};
+use crate::fetch::Families;
+use crate::health::Evidence;
+use crate::model::{AssetIndex, CopyFault, Fingerprint, MirrorName, Sha256, Timestamp};
+use crate::store::{Action, Order};
+
+use super::prepare::Prepared;
+use super::report::{Report, Topic};
+
+/// One copy of one asset, at one state of knowledge: a result that comes back with an older epoch than the ledger's is
+/// about bytes that have been contradicted since.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CopyRef {
+    /// Where.
+    pub mirror: MirrorName,
+    /// Of which release.
+    pub release: ReleaseId,
+    /// Which asset.
+    pub asset: AssetIndex,
+    /// The state of knowledge when the look began.
+    pub epoch: u64,
+}
+
+/// What a look at a copy found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The reason.
+    pub fault: CopyFault,
+    /// What was seen.
+    pub evidence: Evidence,
+}
+
+/// A probe that ended.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// Of which mirror.
+    pub mirror: MirrorName,
+    /// The copy that was asked for; `None`: the mirror's own URL, because there is no release.
+    pub copy: Option<CopyRef>,
+    /// What was found.
+    pub outcome: Result<(), Wrong>,
+    /// The address families that the mirror's name resolved to.
+    pub families: Option<Families>,
+    /// The host that the answer came from after redirects, where it is another.
+    pub final_host: Option<String>,
+}
+
+/// Why a copy is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is not verified (any more).
+    First,
+    /// Its mirror was down and is coming back.
+    Return,
+    /// It was verified long ago, or somebody asked.
+    Recheck,
+}
+
+/// A copy that was hashed.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// Which.
+    pub copy: CopyRef,
+    /// Why.
+    pub purpose: Purpose,
+    /// What the server said of it, or what is wrong.
+    pub outcome: Result<Fingerprint, Wrong>,
+    /// Bytes that were read.
+    pub bytes: u64,
+}
+
+/// A manifest as it was read.
+#[derive(Debug, Clone)]
+pub struct ReadManifest {
+    /// What it says.
+    pub manifest: Arc<Manifest>,
+    /// Its bytes.
+    pub body: Bytes,
+    /// Their digest.
+    pub sha256: Sha256,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// A look at the origin.
+#[derive(Debug, Clone)]
+pub enum Reading {
+    /// It could not be read; nothing changes.
+    Unreadable(String),
+    /// What it lists: a path such as `tool/1.8.2/manifest.json`, and what became of the manifest.
+    Listing(BTreeMap<String, Listed>),
+}
+
+/// One manifest of a listing.
+#[derive(Debug, Clone)]
+pub enum Listed {
+    /// As at the last look.
+    Unchanged,
+    /// New or changed.
+    Read(ReadManifest),
+    /// It cannot be used, and why.
+    Refused(String),
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Fact {
+    /// The origin was looked at.
+    Origin(Reading),
+    /// A mirror was looked at.
+    Probed(Probed),
+    /// A copy was hashed.
+    Verified(Verified),
+    /// The configuration or a GeoIP database changed.
+    Reloaded(Box<Prepared>),
+    /// Time passed.
+    Tick,
+}
+
+/// What to ask a mirror for, to see whether it is there.
+#[derive(Debug, Clone)]
+pub struct ProbeTarget {
+    /// Where.
+    pub url: Url,
+    /// What is expected there; `None`: any answer will do.
+    pub expects: Option<ExpectedCopy>,
+    /// How long to wait after the answer, before jitter.
+    pub next_in: std::time::Duration,
+}
+
+/// A copy that is expected at a URL.
+#[derive(Debug, Clone)]
+pub struct ExpectedCopy {
+    /// Which.
+    pub copy: CopyRef,
+    /// Its release.
+    pub release: Arc<Release>,
+    /// What the server said of it when it was verified.
+    pub mark: Option<Fingerprint>,
+}
+
+/// A copy to hash.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// Which.
+    pub copy: CopyRef,
+    /// Its release.
+    pub release: Arc<Release>,
+    /// Where.
+    pub url: Url,
+    /// Why.
+    pub purpose: Purpose,
+}
+
+/// What there is to hash on a mirror.
+#[derive(Debug, Clone)]
+pub enum NextWork {
+    /// This.
+    Now(Box<Work>),
+    /// Nothing until then, unless the mirror is woken.
+    Nothing {
+        /// When a copy in trouble is due.
+        until: Option<Timestamp>,
+    },
+}
+
+/// A question or an order; the answer comes through the channel in it.
+#[derive(Debug)]
+pub enum Call {
+    /// What to probe a mirror with.
+    ProbeTarget(MirrorName, oneshot::Sender<Option<ProbeTarget>>),
+    /// What to hash on a mirror.
+    NextWork(MirrorName, oneshot::Sender<NextWork>),
+    /// How things are.
+    Report(Topic, oneshot::Sender<Report>),
+    /// An operator's order: durable before it is answered.
+    Order(Box<Instruction>, oneshot::Sender<Result<Order, Refused>>),
+}
+
+/// Who wants what, and why.
+#[derive(Debug, Clone)]
+pub struct Instruction {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub action: Action,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// It names something that does not exist.
+    #[error("there is no {0}")]
+    Unknown(String),
+    /// It could not be made durable, so it was not acknowledged.
+    #[error("the order could not be written down and was not carried out: {0}")]
+    NotDurable(String),
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Stopping,
+}

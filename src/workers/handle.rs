@@ -1,0 +1,108 @@
+//! How everybody else talks to the writer.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::model::MirrorName;
+use crate::store::Order;
+
+use super::fact::{Call, Fact, Instruction, NextWork, ProbeTarget, Refused};
+use super::report::{Report, Topic};
+
+/// Messages that may wait for the writer; whoever sends more waits.
+const QUEUE: usize = 1024;
+
+/// What reaches the writer.
+#[derive(Debug)]
+pub enum Message {
+    /// Something that happened.
+    Fact(Fact),
+    /// A question or an order.
+    Call(Call),
+}
+
+/// The way to the writer. Every method gives up quietly once the writer has stopped, because then the service stops.
+#[derive(Debug, Clone)]
+pub struct Handle(mpsc::Sender<Message>);
+
+/// A handle, and what the writer reads from.
+pub fn channel() -> (Handle, mpsc::Receiver<Message>) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (Handle(sender), receiver)
+}
+
+impl Handle {
+    /// Tells what happened.
+    pub async fn tell(&self, fact: Fact) {
+        // A writer that is gone needs no facts.
+        let _ = self.0.send(Message::Fact(fact)).await;
+    }
+
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Message::Call(call(reply))).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// What to probe a mirror with; `None` where it is not configured any more.
+    pub async fn probe_target(&self, mirror: &MirrorName) -> Option<ProbeTarget> {
+        self.ask(|reply| Call::ProbeTarget(mirror.clone(), reply)).await.flatten()
+    }
+
+    /// What to hash on a mirror; `None` once the writer has stopped.
+    pub async fn next_work(&self, mirror: &MirrorName) -> Option<NextWork> {
+        self.ask(|reply| Call::NextWork(mirror.clone(), reply)).await
+    }
+
+    /// How things are; `None` once the writer has stopped.
+    pub async fn report(&self, topic: Topic) -> Option<Report> {
+        self.ask(|reply| Call::Report(topic, reply)).await
+    }
+
+    /// Gives an order; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Where it names something unknown, or could not be made durable.
+    pub async fn order(&self, instruction: Instruction) -> Result<Order, Refused> {
+        let order = self.ask(|reply| Call::Order(Box::new(instruction), reply)).await;
+        order.unwrap_or(Err(Refused::Stopping))
+    }
+}
+
+/// What `/readyz` reports beside the snapshot.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// The store and its journal were lost when the service started.
+    pub state_lost: AtomicBool,
+    /// The origin was read at least once since the start.
+    pub origin_read: AtomicBool,
+    /// The service is stopping.
+    pub draining: AtomicBool,
+    /// Why the store could not be written at the last try.
+    pub store_error: ArcSwapOption<String>,
+    /// Why the last reload was refused.
+    pub reload_error: ArcSwapOption<String>,
+}
+
+/// Mirrors' workers that sleep until there is work.
+#[derive(Debug, Default)]
+pub struct Wakers(Mutex<HashMap<MirrorName, Arc<Notify>>>);
+
+impl Wakers {
+    /// What a mirror's worker sleeps on.
+    pub fn of(&self, mirror: &MirrorName) -> Arc<Notify> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(mirror.clone()).or_default())
+    }
+
+    /// Wakes the workers of these mirrors; one that is awake finds out at its next sleep.
+    pub fn wake(&self, mirrors: &BTreeSet<MirrorName>) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mirrors.iter().filter_map(|mirror| all.get(mirror)).for_each(|notify| notify.notify_one());
+    }
+}

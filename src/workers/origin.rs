@@ -1,0 +1,67 @@
+//! What has been published: manifests from a folder or over HTTP, read again only where they changed.
+
+mod folder;
+mod remote;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::config::{Origin, OriginAt};
+use crate::fetch::Fetcher;
+use crate::metrics::Metrics;
+
+use super::fact::{Fact, Listed, ReadManifest, Reading};
+use super::handle::Handle;
+
+/// Largest manifest that is read, in bytes.
+const MANIFEST_MAX: u64 = 64 << 20;
+/// Largest index that is read, in bytes.
+const INDEX_MAX: u64 = 64 << 20;
+
+/// A look at an origin: the manifests that it lists, by path.
+type Listing = BTreeMap<String, Listed>;
+
+/// Reads one origin, and remembers what it read.
+enum Reader {
+    Folder(folder::FolderReader),
+    Remote(remote::RemoteReader),
+}
+
+/// Looks at the origin at every interval, and whenever it is woken; the first time at once.
+pub async fn run(origin: Origin, fetcher: Fetcher, handle: Handle, wake: Arc<Notify>, metrics: Arc<Metrics>) {
+    let poll: Duration = origin.poll;
+    let mut reader = match origin.at {
+        OriginAt::Folder(folder) => Reader::Folder(folder::FolderReader::new(folder)),
+        OriginAt::Url(url) => Reader::Remote(remote::RemoteReader::new(url, fetcher)),
+    };
+    loop {
+        let listing = match &mut reader {
+            Reader::Folder(reader) => reader.read().await,
+            Reader::Remote(reader) => reader.read().await,
+        };
+        let outcome = if listing.is_ok() { "ok" } else { "unreadable" };
+        metrics.origin_polls.with_label_values(&[outcome]).inc();
+        let reading = listing.map_or_else(Reading::Unreadable, Reading::Listing);
+        handle.tell(Fact::Origin(reading)).await;
+        tokio::select! {
+            () = wake.notified() => {}
+            () = sleep(poll) => {}
+        }
+    }
+}
+
+/// A manifest's bytes, read and checked against what the index says of them.
+fn listed(body: Bytes, sha256: Option<crate::model::Sha256>) -> Listed {
+    match ReadManifest::parse(body) {
+        Ok(read) if sha256.is_some_and(|expected| expected != read.sha256) => {
+            Listed::Refused(format!("its SHA-256 is {}, the index says otherwise", read.sha256))
+        }
+        Ok(read) => Listed::Read(read),
+        Err(why) => Listed::Refused(why),
+    }
+}

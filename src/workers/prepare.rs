@@ -1,0 +1,81 @@
+//! From a checked configuration to everything that answers need of it: files are read and compiled here, at start and
+//! at every reload, before anything that is in force is touched.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::client::{Forwarded, GeoRanges, LocateError, Locator};
+use crate::config::Config;
+use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
+use crate::routing::{Mirrors, Rankings};
+use crate::snapshot::Settings;
+
+/// A configuration, compiled.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What the operator said.
+    pub config: Arc<Config>,
+    /// What answers need of it.
+    pub settings: Arc<Settings>,
+    /// Its mirrors.
+    pub mirrors: Arc<Mirrors>,
+    /// Its networks and databases.
+    pub locator: Arc<Locator>,
+    /// The order of mirrors per place.
+    pub rankings: Arc<Rankings>,
+    /// Labels of its regions and mirrors.
+    pub delivery: Arc<DeliveryMeters>,
+    /// Durations of answers.
+    pub timing: Arc<RegionMeters>,
+    /// Counters for requests that name no product.
+    pub unnamed: Arc<ProductMeters>,
+}
+
+impl Prepared {
+    /// Compiles a configuration. `geoip` are ranges that are compiled already and whose files did not change.
+    ///
+    /// # Errors
+    ///
+    /// All problems with GeoIP databases and range files at once.
+    pub fn new(
+        config: Arc<Config>,
+        geoip: Option<Arc<GeoRanges>>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Vec<LocateError>> {
+        let locator = match geoip {
+            Some(geoip) => Locator::with_geoip(geoip, &config.client_networks, &config.regions)?,
+            None => Locator::build(&config.geoip, &config.client_networks, &config.regions)?,
+        };
+        let mirrors = Mirrors::new(&config.mirrors);
+        let rankings = Rankings::new(&mirrors, locator.places(), &config.regions, &config.routing);
+        let regions = config.regions.iter().map(|region| region.name.as_str());
+        let names = config.mirrors.iter().map(|mirror| mirror.name.as_str());
+        let delivery = Arc::new(DeliveryMeters::new(Arc::clone(metrics), regions, names));
+        Ok(Self {
+            settings: Arc::new(settings(&config)),
+            mirrors: Arc::new(mirrors),
+            locator: Arc::new(locator),
+            rankings: Arc::new(rankings),
+            timing: Arc::new(delivery.per_region()),
+            unnamed: Arc::new(delivery.per_product("", std::iter::empty())),
+            delivery,
+            config,
+        })
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let ttl = config.redirect.ttl.as_secs();
+    let public_url = config.server.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    Settings {
+        status: config.redirect.status,
+        cache_control: HeaderValue::from_str(&format!("private, max-age={ttl}"))
+            .unwrap_or(HeaderValue::from_static("no-store")),
+        alternates: config.redirect.alternates,
+        public_https: public_url.is_some_and(|url| url.starts_with("https:")),
+        public_url: public_url.unwrap_or_default().into(),
+        forwarded: Forwarded::new(&config.server.trusted_proxies, config.server.client_header),
+        regions: config.regions.iter().map(|region| region.name.clone()).collect(),
+    }
+}

@@ -1,0 +1,271 @@
+//! What the writer knows of each mirror: how it stands and what it holds.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::catalog::ReleaseId;
+use crate::fetch::Families;
+use crate::health::{Copies, Look, Standing, State, Tally};
+use crate::model::{AssetIndex, CopyFault, Exclusion, MirrorName, Timestamp};
+use crate::workers::fact::{CopyRef, Probed, Purpose, Verified, Wrong};
+
+use super::world::World;
+
+/// What one mirror holds of one release, and what is being hashed.
+#[derive(Debug)]
+pub struct Holding {
+    /// The ledger's entry.
+    pub copies: Copies,
+    /// Counts contradictions, so that results from before one are recognised.
+    pub epoch: u64,
+    /// Assets that are being hashed.
+    pub busy: HashSet<AssetIndex>,
+}
+
+/// One mirror.
+#[derive(Debug)]
+pub struct MirrorState {
+    /// How it stands.
+    pub standing: Standing,
+    /// What its name resolved to at the last probe.
+    pub families: Option<Families>,
+    /// Other hosts that its redirects led to.
+    pub hosts: BTreeSet<String>,
+    /// How many probes it had: they rotate over its copies.
+    pub(super) probes: usize,
+    /// A whole pass that the operator asked for is under way; it is not counted against the budget.
+    pub(super) asked_to_verify: bool,
+    /// The day (since the epoch) and the bytes that rechecks have read on it.
+    pub(super) spent: (i64, u64),
+    holdings: HashMap<ReleaseId, Holding>,
+}
+
+/// Most hosts behind one mirror that are remembered.
+const HOSTS_MAX: usize = 16;
+
+impl MirrorState {
+    /// A mirror of this standing that holds nothing yet.
+    pub fn new(standing: Standing) -> Self {
+        Self {
+            standing,
+            families: None,
+            hosts: BTreeSet::new(),
+            probes: 0,
+            asked_to_verify: false,
+            spent: (0, 0),
+            holdings: HashMap::new(),
+        }
+    }
+
+    /// What it holds of a release.
+    pub fn copies(&self, id: &ReleaseId) -> Option<&Copies> {
+        self.holdings.get(id).map(|holding| &holding.copies)
+    }
+
+    /// All that it holds.
+    pub fn holdings(&self) -> impl Iterator<Item = (&ReleaseId, &Holding)> {
+        self.holdings.iter()
+    }
+
+    /// What it holds of a release that has this many assets.
+    pub(super) fn holding(&mut self, id: &ReleaseId, assets: AssetIndex) -> &mut Holding {
+        self.holdings.entry(id.clone()).or_insert_with(|| Holding {
+            copies: Copies::unknown(assets),
+            epoch: 0,
+            busy: HashSet::new(),
+        })
+    }
+
+    pub(super) fn put(&mut self, id: ReleaseId, copies: Copies) {
+        self.holdings.insert(id, Holding { copies, epoch: 0, busy: HashSet::new() });
+    }
+
+    pub(super) fn forget(&mut self, id: &ReleaseId) {
+        self.holdings.remove(id);
+    }
+
+    /// Whether it holds any verified copy.
+    pub fn holds_any(&self) -> bool {
+        self.holdings.values().any(|holding| holding.copies.holds_any())
+    }
+
+    /// Copies by state, over all releases that it was asked for.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.holdings.values().for_each(|holding| tally += holding.copies.tally());
+        tally
+    }
+}
+
+impl World {
+    /// Folds a look into a mirror's standing.
+    fn look(&mut self, mirror: &MirrorName, look: Look, now: Timestamp) {
+        let probe = self.prepared.config.probe;
+        let Some(state) = self.mirrors.get_mut(mirror) else { return };
+        let before = state.standing.state;
+        state.standing = state.standing.clone().fold(look, now, &probe);
+        if state.standing.state == State::Returning && !state.holds_any() {
+            // Nothing that could be looked at, and nothing that it could be trusted with either.
+            state.standing = state.standing.clone().fold(Look::Rehashed, now, &probe);
+        }
+        let after = state.standing.state;
+        if before != after {
+            tracing::info!(%mirror, ?before, ?after, reason = ?state.standing.last_fault, "a mirror's standing changed");
+            self.dirty.standings.insert(mirror.clone());
+            self.wake.insert(mirror.clone());
+            self.views.touch_availability();
+        }
+    }
+
+    pub(super) fn mirror_was_probed(&mut self, probed: Probed, now: Timestamp) {
+        let Probed { mirror, copy, outcome, families, final_host } = probed;
+        let Some(state) = self.mirrors.get_mut(&mirror) else { return };
+        state.probes += 1;
+        if families.is_some() && state.families != families {
+            state.families = families;
+            self.views.touch_availability();
+        }
+        if let Some(host) = final_host.filter(|_| state.hosts.len() < HOSTS_MAX) {
+            state.hosts.insert(host);
+        }
+        match outcome {
+            Ok(()) => self.look(&mirror, Look::Good, now),
+            Err(wrong) => {
+                let fault = wrong.fault;
+                let was_held = copy.is_some_and(|copy| self.contradict(&copy, wrong, now));
+                // A mirror that says it does not have what it never had is well.
+                let look = match fault {
+                    CopyFault::Missing if !was_held => Look::Good,
+                    _ => Look::Failed(fault),
+                };
+                self.look(&mirror, look, now);
+            }
+        }
+        self.ask_again_for_awaited(&mirror, now);
+    }
+
+    /// A probe saw something else where a copy should be: the copy is out, and its release's other copies there have to
+    /// be hashed again. Says whether the copy was a verified one.
+    fn contradict(&mut self, copy: &CopyRef, wrong: Wrong, now: Timestamp) -> bool {
+        let pace = self.prepared.config.probe.interval;
+        let Some(known) = self.releases.get(&copy.release) else { return false };
+        let assets = known.release.assets.len() as AssetIndex;
+        let Some(state) = self.mirrors.get_mut(&copy.mirror) else { return false };
+        let holding = state.holding(&copy.release, assets);
+        let was_held = holding.copies.holds(copy.asset);
+        if !wrong.fault.contradicts_copy() {
+            return was_held;
+        }
+        holding.epoch += 1;
+        holding.copies.set_pending();
+        // A validator that changed says nothing about the bytes yet: they are hashed at once, not after a wait.
+        if wrong.fault != CopyFault::ValidatorChanged {
+            holding.copies.fail(copy.asset, wrong.fault, Some(wrong.evidence), now, pace);
+        }
+        if was_held {
+            tracing::warn!(
+                mirror = %copy.mirror,
+                product = %copy.release.product,
+                version = %copy.release.version,
+                reason = %wrong.fault,
+                "a probe contradicts a verified copy; the release's copies there are hashed again"
+            );
+        }
+        self.copies_changed(&copy.mirror, &copy.release);
+        was_held
+    }
+
+    pub(super) fn copy_was_hashed(&mut self, verified: Verified, now: Timestamp) {
+        let Verified { copy, purpose, outcome, bytes } = verified;
+        let pace = self.prepared.config.probe.interval;
+        let Some(known) = self.releases.get(&copy.release) else { return };
+        let assets = known.release.assets.len() as AssetIndex;
+        let Some(state) = self.mirrors.get_mut(&copy.mirror) else { return };
+        if purpose == Purpose::Recheck {
+            let today = now.as_millis() / 86_400_000;
+            let before = if state.spent.0 == today { state.spent.1 } else { 0 };
+            state.spent = (today, before.saturating_add(bytes));
+        }
+        let holding = state.holding(&copy.release, assets);
+        holding.busy.remove(&copy.asset);
+        let current = holding.epoch == copy.epoch;
+        let right = match outcome {
+            Ok(mark) if current => {
+                holding.copies.verify(copy.asset, mark, now);
+                true
+            }
+            Ok(_) => false,
+            Err(wrong) => {
+                if wrong.fault.contradicts_copy() && holding.copies.holds(copy.asset) {
+                    tracing::warn!(
+                        mirror = %copy.mirror,
+                        product = %copy.release.product,
+                        version = %copy.release.version,
+                        reason = %wrong.fault,
+                        "a verified copy is not what it was; it is out of rotation"
+                    );
+                }
+                holding.copies.fail(copy.asset, wrong.fault, Some(wrong.evidence), now, pace);
+                false
+            }
+        };
+        self.copies_changed(&copy.mirror, &copy.release);
+        if right && purpose == Purpose::Return {
+            self.look(&copy.mirror, Look::Rehashed, now);
+        }
+    }
+
+    /// A mirror is asked for the missing copies of releases that a channel waits for at every probe.
+    fn ask_again_for_awaited(&mut self, mirror: &MirrorName, now: Timestamp) {
+        let Some(state) = self.mirrors.get_mut(mirror) else { return };
+        for id in &self.awaited {
+            if let Some(holding) = state.holdings.get_mut(id) {
+                holding.copies.retry_missing(now);
+            }
+        }
+        if !self.awaited.is_empty() {
+            self.wake.insert(mirror.clone());
+        }
+    }
+
+    pub(super) fn copies_changed(&mut self, mirror: &MirrorName, id: &ReleaseId) {
+        self.dirty.copies.insert((mirror.clone(), id.clone()));
+        self.wake.insert(mirror.clone());
+        self.views.touch_release(id);
+    }
+
+    pub(super) fn move_copies(&mut self, id: &ReleaseId, now_at: &[AssetIndex], assets: AssetIndex) {
+        for (name, state) in &mut self.mirrors {
+            if let Some(holding) = state.holdings.get_mut(id) {
+                holding.copies = holding.copies.moved(now_at, assets);
+                holding.busy.clear();
+                holding.epoch += 1;
+                self.dirty.copies.insert((name.clone(), id.clone()));
+            }
+        }
+    }
+
+    pub(super) fn set_drained(&mut self, mirror: &MirrorName, drained: bool) {
+        if drained {
+            self.drained.insert(mirror.clone());
+        } else {
+            self.drained.remove(mirror);
+        }
+        self.views.touch_availability();
+    }
+
+    /// Why a mirror gets no requests now.
+    pub(super) fn exclusion(&self, mirror: &MirrorName) -> Option<Exclusion> {
+        let standing =
+            self.mirrors.get(mirror).map_or(Some(Exclusion::NotProbed), |m| m.standing.exclusion());
+        standing.or(self.drained.contains(mirror).then_some(Exclusion::Drained))
+    }
+
+    /// Every copy on the mirror is to be hashed again; verified ones stay in rotation meanwhile.
+    pub(super) fn begin_pass(&mut self, mirror: &MirrorName) {
+        if let Some(state) = self.mirrors.get_mut(mirror) {
+            state.holdings.values_mut().for_each(|holding| holding.copies.begin_pass());
+            state.asked_to_verify = true;
+            self.wake.insert(mirror.clone());
+        }
+    }
+}

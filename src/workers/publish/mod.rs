@@ -1,0 +1,168 @@
+//! The one writer: folds facts, makes them durable, publishes what changed. A thread of its own, because the store
+//! waits for the disk.
+//!
+//! The order of a round is: fold everything that has arrived; write it down; publish; wake whoever has work. A
+//! contradiction is therefore on disk before anybody sees it, and a restart cannot bring the copy back. When the disk
+//! refuses, the round is published all the same (what is known to be wrong is not served) and written again later;
+//! an order is not acknowledged.
+
+mod channels;
+mod mirrors;
+mod releases;
+mod reports;
+mod view;
+mod work;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::metrics::Metrics;
+use crate::model::Clock;
+use crate::snapshot::Published;
+use crate::store::{Action, NewOrder, Order, Store, StoreError};
+
+pub use self::channels::Readiness;
+pub use self::world::{Effects, World};
+
+use super::fact::{Call, Fact, Instruction, Refused};
+use super::handle::{Message, Status, Wakers};
+
+/// Messages that are folded into one round at most.
+const ROUND_MAX: usize = 4096;
+/// Who moves channels when nobody does.
+const AUTOMATIC: &str = "waypost";
+
+/// The writer and all that it writes to.
+pub struct Writer {
+    /// What is known.
+    pub world: World,
+    /// Where it is kept.
+    pub store: Store,
+    /// Where it is published.
+    pub published: Arc<Published>,
+    /// Whom to wake.
+    pub wakers: Arc<Wakers>,
+    /// What readiness reports.
+    pub status: Arc<Status>,
+    /// Gauges.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// An order that waits for its round to be published.
+type Acknowledgement = (oneshot::Sender<Result<Order, Refused>>, Order);
+
+impl Writer {
+    /// Works until all senders are gone.
+    pub fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        self.settle(true);
+        while let Some(first) = messages.blocking_recv() {
+            let mut acknowledgements = Vec::new();
+            let mut changed = self.take(first, &mut acknowledgements);
+            for _ in 1..ROUND_MAX {
+                let Ok(message) = messages.try_recv() else { break };
+                changed |= self.take(message, &mut acknowledgements);
+            }
+            self.settle(changed);
+            for (reply, order) in acknowledgements {
+                // Whoever asked may have gone; the order stands.
+                let _ = reply.send(Ok(order));
+            }
+        }
+        self.settle(true);
+    }
+
+    /// Takes one message in. Says whether anything may have changed that channels depend on.
+    fn take(&mut self, message: Message, acknowledgements: &mut Vec<Acknowledgement>) -> bool {
+        let now = self.clock.now();
+        match message {
+            Message::Fact(fact) => {
+                if let Fact::Origin(super::fact::Reading::Listing(_)) = &fact {
+                    self.status.origin_read.store(true, Ordering::Release);
+                }
+                self.world.apply(fact, now);
+                true
+            }
+            Message::Call(Call::ProbeTarget(mirror, reply)) => {
+                let _ = reply.send(self.world.probe_target(&mirror));
+                false
+            }
+            Message::Call(Call::NextWork(mirror, reply)) => {
+                let _ = reply.send(self.world.next_work(&mirror, now));
+                false
+            }
+            Message::Call(Call::Report(topic, reply)) => {
+                let _ = reply.send(self.world.report(&topic, now, &self.metrics));
+                false
+            }
+            Message::Call(Call::Order(instruction, reply)) => {
+                match self.order(*instruction) {
+                    Ok(order) => acknowledgements.push((reply, order)),
+                    Err(refused) => drop(reply.send(Err(refused))),
+                }
+                true
+            }
+        }
+    }
+
+    fn order(&mut self, instruction: Instruction) -> Result<Order, Refused> {
+        let Instruction { actor, reason, action } = instruction;
+        self.world.check(&action)?;
+        let order = self.append(actor, reason, action);
+        let order = order.map_err(|error| Refused::NotDurable(error.to_string()))?;
+        self.world.obey(&order);
+        Ok(order)
+    }
+
+    fn append(&mut self, actor: String, reason: String, action: Action) -> Result<Order, StoreError> {
+        let order = self.store.append(NewOrder { at: self.clock.now(), actor, reason, action });
+        if let Err(error) = &order {
+            self.note_store_error(error);
+        }
+        order
+    }
+
+    fn note_store_error(&mut self, error: &StoreError) {
+        self.metrics.store_errors.inc();
+        if self.status.store_error.swap(Some(Arc::new(error.to_string()))).is_none() {
+            tracing::error!(%error, "the store cannot be written; answers go on, nothing new is remembered");
+        }
+    }
+
+    /// Moves channels, writes down, publishes, wakes.
+    fn settle(&mut self, changed: bool) {
+        let now = self.clock.now();
+        if changed {
+            for action in self.world.due_moves(now) {
+                let reason = "the release is ready".to_owned();
+                if let Ok(order) = self.append(AUTOMATIC.to_owned(), reason, action) {
+                    tracing::info!(action = ?order.action, "a channel moves");
+                    self.world.obey(&order);
+                }
+            }
+        }
+        let Effects { observations, wake } = self.world.take_effects();
+        if !observations.is_empty() {
+            match self.store.record(&observations) {
+                Ok(()) => {
+                    if self.status.store_error.swap(None).is_some() {
+                        tracing::info!("the store can be written again");
+                    }
+                }
+                Err(error) => {
+                    self.note_store_error(&error);
+                    self.world.not_recorded(observations);
+                }
+            }
+        }
+        if let Some(snapshot) = self.world.next_snapshot(now) {
+            self.metrics.snapshot_generation.set(i64::try_from(snapshot.generation).unwrap_or(i64::MAX));
+            self.published.store(Some(Arc::new(snapshot)));
+        }
+        self.wakers.wake(&wake);
+    }
+}

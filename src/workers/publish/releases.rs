@@ -1,0 +1,208 @@
+//! Known releases: what the origin says, held against what was published before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::manifest::{Manifest, changes};
+use crate::catalog::{Release, ReleaseId};
+use crate::model::{AssetIndex, Sha256, Timestamp};
+use crate::store::{KnownManifest, Observation};
+use crate::workers::fact::{Listed, ReadManifest, Reading};
+
+use super::world::World;
+
+/// A manifest that left a readable listing is retired after this many looks.
+const RETIRED_AFTER: u32 = 2;
+
+/// A release that was published.
+#[derive(Debug)]
+pub struct Known {
+    /// What it holds.
+    pub release: Arc<Release>,
+    /// The manifest as published.
+    pub body: Bytes,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+    /// What is odd about the manifest.
+    pub warnings: Vec<String>,
+    /// Looks in a row that did not list it.
+    unlisted: u32,
+}
+
+impl Known {
+    fn new(read: ReadManifest, first_seen: Timestamp) -> Self {
+        let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
+        Self { release, body: read.body, first_seen, warnings: read.warnings, unlisted: 0 }
+    }
+
+    /// When it was published: as the manifest says, else when it was seen first.
+    pub fn published_at(&self) -> Timestamp {
+        self.release.published_at.unwrap_or(self.first_seen)
+    }
+}
+
+impl World {
+    /// Takes in manifests that were known before the restart.
+    pub(super) fn load_manifests(&mut self, manifests: Vec<KnownManifest>) {
+        for known in manifests {
+            match ReadManifest::parse(known.body) {
+                Ok(read) => {
+                    let known = Known::new(read, known.first_seen);
+                    self.views.touch_release(&known.release.id);
+                    self.releases.insert(known.release.id.clone(), known);
+                }
+                Err(why) => {
+                    let path = format!("{}/{}/manifest.json", known.product, known.version);
+                    tracing::error!(
+                        manifest = path,
+                        why,
+                        "a stored manifest cannot be read; the origin's will be"
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn origin_was_read(&mut self, reading: Reading, now: Timestamp) {
+        let listing = match reading {
+            Reading::Unreadable(why) => {
+                if self.origin_error.as_ref() != Some(&why) {
+                    tracing::warn!(why, "the origin cannot be read; what is known stays in force");
+                }
+                self.origin_error = Some(why);
+                return;
+            }
+            Reading::Listing(listing) => listing,
+        };
+        (self.origin_error, self.origin_read_at) = (None, Some(now));
+        self.refused.retain(|path, _| matches!(listing.get(path), Some(Listed::Unchanged)));
+        self.retire_unlisted(&listing);
+        for (path, listed) in listing {
+            let refusal = match listed {
+                Listed::Unchanged => None,
+                Listed::Refused(why) => Some(why),
+                Listed::Read(read) => self.publish_manifest(&path, read, now).err(),
+            };
+            if let Some(why) = refusal {
+                tracing::warn!(
+                    manifest = path,
+                    why,
+                    "a manifest is refused; what was published before stays"
+                );
+                self.refused.insert(path, why);
+            }
+        }
+    }
+
+    fn publish_manifest(&mut self, path: &str, read: ReadManifest, now: Timestamp) -> Result<(), String> {
+        let id = ReleaseId { product: read.manifest.product.clone(), version: read.manifest.version.clone() };
+        let own_path = format!("{}/{}/manifest.json", id.product, id.version);
+        if own_path != path {
+            return Err(format!("it describes {} {} and so belongs at {own_path}", id.product, id.version));
+        }
+        let first_seen = match self.releases.get(&id) {
+            Some(known) if known.release.manifest_sha256 == read.sha256 => return Ok(()),
+            Some(known) => {
+                let sealed = self.sealed.contains(&id);
+                self.check_immutable(known, &read.manifest, sealed)?;
+                known.first_seen
+            }
+            None => now,
+        };
+        self.dirty.other.push(Observation::Manifest(KnownManifest {
+            product: id.product.clone(),
+            version: id.version.clone(),
+            body: read.body.clone(),
+            first_seen,
+        }));
+        let known = Known::new(read, first_seen);
+        tracing::info!(
+            product = %id.product,
+            version = %id.version,
+            assets = known.release.assets.len(),
+            "a release is published"
+        );
+        if let Some(before) = self.releases.get(&id) {
+            let now_at = positions(&before.release, &known.release);
+            self.move_copies(&id, &now_at, known.release.assets.len() as AssetIndex);
+        }
+        self.views.touch_release(&id);
+        self.releases.insert(id, known);
+        self.priority.clear();
+        self.wake.extend(self.mirrors.keys().cloned());
+        Ok(())
+    }
+
+    fn check_immutable(&self, known: &Known, new: &Manifest, sealed: bool) -> Result<(), String> {
+        let old = ReadManifest::parse(known.body.clone())?;
+        changes(&old.manifest, new, sealed).map(drop).map_err(|breaches| {
+            let breaches: Vec<String> = breaches.iter().map(ToString::to_string).collect();
+            format!("a published release does not change: {}", breaches.join("; "))
+        })
+    }
+
+    fn retire_unlisted(&mut self, listing: &BTreeMap<String, Listed>) {
+        let mut retired = Vec::new();
+        for (id, known) in &mut self.releases {
+            let listed = listing.contains_key(&format!("{}/{}/manifest.json", id.product, id.version));
+            known.unlisted = if listed { 0 } else { known.unlisted + 1 };
+            if known.unlisted >= RETIRED_AFTER {
+                retired.push(id.clone());
+            }
+        }
+        for id in retired {
+            tracing::info!(product = %id.product, version = %id.version, "a release left the origin and is retired");
+            self.releases.remove(&id);
+            self.mirrors.values_mut().for_each(|mirror| mirror.forget(&id));
+            self.views.touch_release(&id);
+            self.priority.clear();
+            self.dirty.copies.retain(|(_, release)| *release != id);
+            let ReleaseId { product, version } = id;
+            self.dirty.other.push(Observation::ManifestGone { product, version });
+        }
+    }
+
+    /// The releases in the order in which they are hashed: what channels point to, then the newest.
+    pub(super) fn by_priority(&mut self) -> &[ReleaseId] {
+        if self.priority.is_empty() {
+            let pointed = |id: &ReleaseId| {
+                self.pointers
+                    .iter()
+                    .any(|((product, _), p)| *product == id.product && p.version == id.version)
+            };
+            let mut order: Vec<_> = self
+                .releases
+                .iter()
+                .map(|(id, known)| (!pointed(id), std::cmp::Reverse(known.published_at()), id.clone()))
+                .collect();
+            order.sort_by(|a, b| {
+                (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| b.2.version.precedence(&a.2.version))
+            });
+            self.priority = order.into_iter().map(|(_, _, id)| id).collect();
+        }
+        &self.priority
+    }
+}
+
+/// Where each asset of the old release stands in the new one.
+fn positions(old: &Release, new: &Release) -> Vec<AssetIndex> {
+    let by_name: HashMap<&str, AssetIndex> = (0..).zip(&new.assets).map(|(i, a)| (&*a.name, i)).collect();
+    // A published name never leaves; should one, it is out of range and forgotten.
+    old.assets.iter().map(|a| by_name.get(&*a.name).copied().unwrap_or(AssetIndex::MAX)).collect()
+}
+
+impl ReadManifest {
+    /// Reads a manifest's bytes.
+    ///
+    /// # Errors
+    ///
+    /// All its problems as one line.
+    pub fn parse(body: Bytes) -> Result<Self, String> {
+        let parsed = Manifest::parse(&body).map_err(|error| error.to_string())?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
+        let sha256 = digest.as_ref().try_into().map(Sha256::new).unwrap_or(Sha256::new([0; 32]));
+        Ok(Self { manifest: Arc::new(parsed.manifest), body, sha256, warnings: parsed.warnings })
+    }
+}

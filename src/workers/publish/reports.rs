@@ -1,0 +1,244 @@
+//! Reports: the world as JSON.
+
+use serde_json::{Value, json};
+
+use crate::catalog::ReleaseId;
+use crate::config::Mirror;
+use crate::health::{Copies, CopyState, State, Tally};
+use crate::metrics::Metrics;
+use crate::model::{MirrorName, ProductName, Timestamp, Version};
+use crate::store::{Action, Observation};
+use crate::workers::fact::Refused;
+use crate::workers::report::{Report, Topic};
+
+use super::releases::Known;
+use super::world::World;
+
+/// Most copies in trouble that a report lists per mirror and release.
+const TROUBLE_MAX: usize = 100;
+/// Most assets that a report lists.
+const ASSETS_MAX: usize = 10_000;
+
+impl World {
+    /// How things are.
+    pub fn report(&mut self, topic: &Topic, now: Timestamp, metrics: &Metrics) -> Report {
+        match topic {
+            Topic::Mirrors => Some(self.mirrors_report()),
+            Topic::Mirror(name) => self.mirror_report(name),
+            Topic::Releases => Some(self.releases_report(now)),
+            Topic::Release(product, version) => self.release_report(product, version, now),
+            Topic::Gauges => {
+                self.set_gauges(metrics);
+                None
+            }
+        }
+    }
+
+    /// Whether what an order names exists.
+    pub(super) fn check(&self, action: &Action) -> Result<(), Refused> {
+        match action {
+            Action::MirrorDrain { mirror }
+            | Action::MirrorUndrain { mirror }
+            | Action::MirrorVerify { mirror } => {
+                let known = self.configured().any(|configured| configured.name == *mirror);
+                if known { Ok(()) } else { Err(Refused::Unknown(format!("mirror {mirror}"))) }
+            }
+            Action::ChannelMove { product, to, .. } => {
+                let id = ReleaseId { product: product.clone(), version: to.clone() };
+                let unknown = || Refused::Unknown(format!("release {product} {to}"));
+                self.releases.contains_key(&id).then_some(()).ok_or_else(unknown)
+            }
+        }
+    }
+
+    /// What could not be recorded is tried again with the next round.
+    pub(super) fn not_recorded(&mut self, observations: Vec<Observation>) {
+        for observation in observations {
+            match observation {
+                Observation::Standing { mirror, .. } => drop(self.dirty.standings.insert(mirror)),
+                Observation::Copies { mirror, product, version, .. } => {
+                    self.dirty.copies.insert((mirror, ReleaseId { product, version }));
+                }
+                other => self.dirty.other.push(other),
+            }
+        }
+    }
+
+    fn region_name(&self, mirror: &Mirror) -> Value {
+        mirror.region.map_or(Value::Null, |id| json!(self.prepared.config.regions[id.index()].name))
+    }
+
+    fn mirror_line(&self, mirror: &Mirror) -> Value {
+        let state = self.mirrors.get(&mirror.name);
+        let standing = state.map(|state| &state.standing);
+        json!({
+            "name": mirror.name,
+            "url": mirror.url.as_str(),
+            "region": self.region_name(mirror),
+            "country": mirror.country.map(|country| country.to_string()),
+            "weight": mirror.weight,
+            "state": standing.map(|standing| standing.state),
+            "healthy": standing.is_some_and(|standing| standing.state == State::Healthy),
+            "drained": self.drained.contains(&mirror.name),
+            "reason": self.exclusion(&mirror.name),
+            "last_fault": standing.and_then(|standing| standing.last_fault),
+            "since": standing.map(|standing| standing.since.to_string()),
+            "probed_at": standing.and_then(|standing| standing.looked_at).map(|at| at.to_string()),
+            "copies": state.map(|state| state.tally()),
+        })
+    }
+
+    fn mirrors_report(&self) -> Value {
+        json!({ "mirrors": self.configured().map(|mirror| self.mirror_line(mirror)).collect::<Vec<_>>() })
+    }
+
+    fn mirror_report(&self, name: &MirrorName) -> Report {
+        let mirror = self.configured().find(|mirror| mirror.name == *name)?;
+        let mut report = self.mirror_line(mirror);
+        let state = self.mirrors.get(name)?;
+        report["hosts"] = json!(state.hosts);
+        let mut releases: Vec<_> = state.holdings().collect();
+        releases
+            .sort_by(|(a, _), (b, _)| (&a.product, a.version.bare()).cmp(&(&b.product, b.version.bare())));
+        let line = |(id, holding): (&ReleaseId, &super::mirrors::Holding)| {
+            json!({
+                "product": id.product,
+                "version": id.version,
+                "complete": holding.copies.is_complete(),
+                "copies": holding.copies.tally(),
+                "trouble": self.trouble(id, &holding.copies),
+            })
+        };
+        report["releases"] = releases.into_iter().map(line).collect();
+        Some(report)
+    }
+
+    fn trouble(&self, id: &ReleaseId, copies: &Copies) -> Value {
+        let Some(known) = self.releases.get(id) else { return Value::Null };
+        let line = |(asset, trouble): (u32, &crate::health::Trouble)| {
+            json!({
+                "asset": known.release.asset(asset).name,
+                "reason": trouble.fault,
+                "since": trouble.since.to_string(),
+                "tries": trouble.tries,
+                "next_try": trouble.retry_at.to_string(),
+                "evidence": trouble.evidence,
+            })
+        };
+        copies.trouble().take(TROUBLE_MAX).map(line).collect()
+    }
+
+    fn release_line(&self, known: &Known, now: Timestamp) -> Value {
+        let id = &known.release.id;
+        let pointing =
+            self.pointers.iter().filter(|((p, _), at)| *p == id.product && at.version == id.version);
+        let pointing: Vec<_> = pointing.map(|((_, channel), _)| channel).collect();
+        let complete =
+            |mirror: &&Mirror| self.mirrors[&mirror.name].copies(id).is_some_and(Copies::is_complete);
+        let waiting: Vec<Value> = known
+            .release
+            .channels
+            .iter()
+            .map(|channel| {
+                let readiness = self.readiness(id, channel, now);
+                json!({ "channel": channel, "ready": readiness.ready, "lacking": readiness.lacking })
+            })
+            .collect();
+        json!({
+            "product": id.product,
+            "version": id.version,
+            "published_at": known.published_at().to_string(),
+            "first_seen": known.first_seen.to_string(),
+            "assets": known.release.assets.len(),
+            "bytes": known.release.total_size(),
+            "channels": pointing,
+            "readiness": waiting,
+            "mirrors_complete": self.configured().filter(complete).count(),
+            "mirrors": self.prepared.config.mirrors.len(),
+            "warnings": known.warnings,
+        })
+    }
+
+    fn releases_report(&self, now: Timestamp) -> Value {
+        let mut releases: Vec<&Known> = self.releases.values().collect();
+        releases.sort_by(|a, b| {
+            let (a, b) = (&a.release.id, &b.release.id);
+            a.product.cmp(&b.product).then_with(|| b.version.precedence(&a.version))
+        });
+        let channels = self.pointers.iter().map(|((product, channel), pointer)| {
+            let since = pointer.since.to_string();
+            json!({ "product": product, "channel": channel, "version": pointer.version, "since": since })
+        });
+        let refused = self.refused.iter().map(|(path, why)| json!({ "manifest": path, "reason": why }));
+        json!({
+            "releases": releases.into_iter().map(|known| self.release_line(known, now)).collect::<Vec<_>>(),
+            "channels": channels.collect::<Vec<_>>(),
+            "refused": refused.collect::<Vec<_>>(),
+            "origin": {
+                "error": self.origin_error,
+                "read_at": self.origin_read_at.map(|at| at.to_string()),
+            },
+        })
+    }
+
+    fn release_report(&self, product: &ProductName, version: &str, now: Timestamp) -> Report {
+        let version = Version::parse(version).ok()?;
+        let id = ReleaseId { product: product.clone(), version };
+        let known = self.releases.get(&id)?;
+        let mut report = self.release_line(known, now);
+        let asset = |asset: &crate::catalog::Asset| json!({ "name": asset.name, "size": asset.size, "sha256": asset.sha256.to_string() });
+        report["files"] = known.release.assets.iter().take(ASSETS_MAX).map(asset).collect();
+        let holds = |mirror: &Mirror| {
+            let copies = self.mirrors.get(&mirror.name).and_then(|state| state.copies(&id));
+            let unknown = Tally { pending: known.release.assets.len() as u64, ..Tally::default() };
+            json!({
+                "mirror": mirror.name,
+                "region": self.region_name(mirror),
+                "complete": copies.is_some_and(Copies::is_complete),
+                "copies": copies.map_or(unknown, Copies::tally),
+                "trouble": copies.map(|copies| self.trouble(&id, copies)),
+            })
+        };
+        report["holders"] = self.configured().map(holds).collect();
+        Some(report)
+    }
+
+    fn set_gauges(&self, metrics: &Metrics) {
+        metrics.mirror_healthy.reset();
+        metrics.copies.reset();
+        for mirror in self.configured() {
+            let Some(state) = self.mirrors.get(&mirror.name) else { continue };
+            let region = mirror.region.map(|id| self.prepared.config.regions[id.index()].name.as_str());
+            let healthy = i64::from(self.exclusion(&mirror.name).is_none());
+            let labels = [mirror.name.as_str(), region.unwrap_or("")];
+            metrics.mirror_healthy.with_label_values(&labels).set(healthy);
+            let tally = state.tally();
+            for (name, count) in [
+                ("verified", tally.verified),
+                ("pending", tally.pending),
+                ("missing", tally.missing),
+                ("corrupt", tally.corrupt),
+            ] {
+                metrics.copies.with_label_values(&[mirror.name.as_str(), name]).set(count as i64);
+            }
+        }
+        metrics.manifests_refused.set(self.refused.len() as i64);
+        metrics.release_ready.reset();
+        for ((product, channel), pointer) in &self.pointers {
+            let id = ReleaseId { product: product.clone(), version: pointer.version.clone() };
+            if let Some(known) = self.releases.get(&id) {
+                let seconds = pointer.since.since(known.published_at()).as_secs();
+                metrics
+                    .release_ready
+                    .with_label_values(&[product.as_str(), channel.as_str()])
+                    .set(seconds as i64);
+            }
+        }
+    }
+
+    /// What is known of one copy; pending where nothing is.
+    pub fn copy_state(&self, mirror: &MirrorName, id: &ReleaseId, asset: u32) -> CopyState {
+        let copies = self.mirrors.get(mirror).and_then(|state| state.copies(id));
+        copies.map_or(CopyState::Pending, |copies| copies.state(asset))
+    }
+}

@@ -1,0 +1,196 @@
+//! From what the writer knows to the next snapshot, rebuilding only what changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::catalog::ReleaseId;
+use crate::model::{AssetIndex, ChannelName, MirrorId, MirrorSet, ProductName, Timestamp};
+use crate::routing::{Availability, Holders};
+use crate::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Snapshot};
+
+use super::world::World;
+
+/// What is published, and which parts of it are out of date.
+#[derive(Debug, Default)]
+pub struct Views {
+    generation: u64,
+    releases: HashMap<ReleaseId, Arc<ReleaseView>>,
+    catalog: Arc<CatalogView>,
+    availability: Arc<Availability>,
+    old_releases: BTreeSet<(ProductName, String)>,
+    old_products: BTreeSet<ProductName>,
+    old_availability: bool,
+    all_old: bool,
+}
+
+impl Views {
+    /// A release, or who holds it, changed.
+    pub fn touch_release(&mut self, id: &ReleaseId) {
+        self.old_releases.insert((id.product.clone(), id.version.bare().to_owned()));
+        self.old_products.insert(id.product.clone());
+    }
+
+    /// A product's channels changed.
+    pub fn touch_product(&mut self, product: &ProductName) {
+        self.old_products.insert(product.clone());
+    }
+
+    /// A mirror's standing changed.
+    pub fn touch_availability(&mut self) {
+        self.old_availability = true;
+    }
+
+    /// The configuration changed.
+    pub fn touch_all(&mut self) {
+        self.all_old = true;
+    }
+
+    fn is_current(&self) -> bool {
+        self.generation > 0
+            && !self.all_old
+            && !self.old_availability
+            && self.old_releases.is_empty()
+            && self.old_products.is_empty()
+    }
+}
+
+impl World {
+    /// The next snapshot; `None` where nothing changed since the last.
+    pub fn next_snapshot(&mut self, now: Timestamp) -> Option<Snapshot> {
+        if self.views.is_current() {
+            return None;
+        }
+        if self.views.all_old || self.views.generation == 0 {
+            let ids: Vec<ReleaseId> = self.releases.keys().cloned().collect();
+            ids.iter().for_each(|id| self.views.touch_release(id));
+            self.prepared.config.products.iter().for_each(|p| self.views.touch_product(&p.name));
+            self.views.old_availability = true;
+        }
+        if std::mem::take(&mut self.views.old_availability) {
+            self.views.availability = Arc::new(self.availability());
+        }
+        self.rebuild_releases();
+        self.rebuild_products();
+        self.views.all_old = false;
+        self.views.generation += 1;
+        let prepared = &self.prepared;
+        Some(Snapshot {
+            generation: self.views.generation,
+            published_at: now,
+            settings: Arc::clone(&prepared.settings),
+            mirrors: Arc::clone(&prepared.mirrors),
+            locator: Arc::clone(&prepared.locator),
+            rankings: Arc::clone(&prepared.rankings),
+            availability: Arc::clone(&self.views.availability),
+            catalog: Arc::clone(&self.views.catalog),
+            timing: Arc::clone(&prepared.timing),
+        })
+    }
+
+    fn availability(&self) -> Availability {
+        let exclusions = self.configured().map(|mirror| self.exclusion(&mirror.name)).collect();
+        let (mut ipv6_only, mut ipv4_only) = (MirrorSet::new(), MirrorSet::new());
+        for (id, mirror) in (0..).map(MirrorId).zip(self.configured()) {
+            match self.mirrors.get(&mirror.name).and_then(|state| state.families) {
+                Some(families) if families.v6 && !families.v4 => ipv6_only.insert(id),
+                Some(families) if families.v4 && !families.v6 => ipv4_only.insert(id),
+                Some(_) | None => {}
+            }
+        }
+        Availability::new(exclusions, ipv6_only, ipv4_only)
+    }
+
+    fn rebuild_releases(&mut self) {
+        for (product, version) in std::mem::take(&mut self.views.old_releases) {
+            // Versions are looked up by their bare text, so this one is found whatever its spelling.
+            let Ok(version) = crate::model::Version::parse(&version) else { continue };
+            let id = ReleaseId { product, version };
+            match self.releases.get(&id) {
+                Some(known) => {
+                    let holders = Arc::new(self.holders(&id));
+                    let view = ReleaseView { release: Arc::clone(&known.release), holders };
+                    self.views.releases.insert(id, Arc::new(view));
+                }
+                None => drop(self.views.releases.remove(&id)),
+            }
+        }
+    }
+
+    fn holders(&self, id: &ReleaseId) -> Holders {
+        let (mut whole, mut parts) = (MirrorSet::new(), Vec::new());
+        for (mirror, configured) in (0..).map(MirrorId).zip(self.configured()) {
+            match self.mirrors.get(&configured.name).and_then(|state| state.copies(id)) {
+                Some(copies) if copies.is_complete() => whole.insert(mirror),
+                Some(copies) if copies.holds_any() => {
+                    parts.push((mirror, copies.held().collect::<Vec<AssetIndex>>()));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Holders::new(whole, &parts)
+    }
+
+    fn rebuild_products(&mut self) {
+        let old = std::mem::take(&mut self.views.old_products);
+        if old.is_empty() && !self.views.all_old && self.views.generation > 0 {
+            return;
+        }
+        let mut products = self.views.catalog.products.clone();
+        for name in old {
+            match self.product_view(&name) {
+                Some(view) => drop(products.insert(name, Arc::new(view))),
+                None => drop(products.remove(&name)),
+            }
+        }
+        let unnamed = Some(Arc::clone(&self.prepared.unnamed));
+        self.views.catalog = Arc::new(CatalogView { products, unnamed });
+    }
+
+    fn product_view(&self, name: &ProductName) -> Option<ProductView> {
+        let mut releases: Vec<Arc<ReleaseView>> = self
+            .views
+            .releases
+            .iter()
+            .filter(|(id, _)| id.product == *name)
+            .map(|(_, v)| v.clone())
+            .collect();
+        if releases.is_empty() {
+            return None;
+        }
+        let published = |view: &ReleaseView| self.releases.get(&view.release.id).map(|k| k.published_at());
+        releases.sort_by(|a, b| {
+            let newer = b.release.id.version.precedence(&a.release.id.version);
+            newer.then_with(|| published(b).cmp(&published(a)))
+        });
+        let positions = (0..).zip(&releases);
+        let by_version: FxHashMap<Box<str>, u32> =
+            positions.map(|(at, view)| (view.release.id.version.bare().into(), at)).collect();
+        let names = self.channels_of(name);
+        let target = |channel: &ChannelName| {
+            let pointer = self.pointers.get(&(name.clone(), channel.clone()))?;
+            by_version.get(pointer.version.bare()).map(|at| Arc::clone(&releases[*at as usize]))
+        };
+        let channels: Vec<ChannelView> =
+            names.iter().map(|name| ChannelView { name: name.clone(), target: target(name) }).collect();
+        let meters = Arc::new(self.prepared.delivery.per_product(name, names.iter().map(|c| c.as_str())));
+        let latest = self.latest(name, &names, &releases);
+        Some(ProductView { name: name.clone(), latest, channels, by_version, releases, meters })
+    }
+
+    /// What `latest` means: the product's first channel in the configuration, else `stable`, else the first one in its
+    /// newest manifest.
+    fn latest(
+        &self,
+        product: &ProductName,
+        channels: &[ChannelName],
+        releases: &[Arc<ReleaseView>],
+    ) -> Option<usize> {
+        let position = |wanted: &str| channels.iter().position(|channel| **channel == *wanted);
+        let configured = self.prepared.config.products.iter().find(|p| p.name == *product);
+        let configured = configured.and_then(|p| p.channels.first()).and_then(|channel| position(channel));
+        let newest = || releases.iter().find_map(|view| view.release.channels.first());
+        configured.or_else(|| position("stable")).or_else(|| newest().and_then(|channel| position(channel)))
+    }
+}

@@ -1,0 +1,136 @@
+//! What is looked at next: the writer knows everything that decides it, so workers ask.
+
+use url::Url;
+
+use crate::catalog::ReleaseId;
+use crate::health::{Copies, State};
+use crate::model::{AssetIndex, MirrorName, Timestamp};
+use crate::workers::fact::{CopyRef, ExpectedCopy, NextWork, ProbeTarget, Purpose, Work};
+
+use super::world::World;
+
+impl World {
+    /// What to probe a mirror with: in turn the copies that it is known to hold, else one that it should hold, else its
+    /// own URL. `None` where the mirror is not configured.
+    pub fn probe_target(&mut self, mirror: &MirrorName) -> Option<ProbeTarget> {
+        self.by_priority();
+        let state = self.mirrors.get(mirror)?;
+        let next_in = state.standing.next_look(&self.prepared.config.probe);
+        let held = |id: &&ReleaseId| state.copies(id).is_some_and(|copies| copies.marked().len() > 0);
+        let holding: Vec<&ReleaseId> = self.priority.iter().filter(held).collect();
+        let picked = match holding.len() {
+            0 => self.priority.first().map(|id| (id, 0)),
+            releases => {
+                let id = holding[state.probes % releases];
+                let marked = state.copies(id).map(Copies::marked);
+                marked.and_then(|mut m| m.nth((state.probes / releases) % m.len())).map(|asset| (id, asset))
+            }
+        };
+        let Some((id, asset)) = picked else {
+            let url = self.compiled().get(self.compiled().id_of(mirror)?).base.parse().ok()?;
+            return Some(ProbeTarget { url, expects: None, next_in });
+        };
+        let release = self.releases.get(id)?.release.clone();
+        let epoch = state.holdings().find(|(known, _)| *known == id).map_or(0, |(_, holding)| holding.epoch);
+        let mark = state.copies(id).and_then(|copies| copies.mark_of(asset));
+        let copy = CopyRef { mirror: mirror.clone(), release: id.clone(), asset, epoch };
+        let url = self.url_of(&copy)?;
+        Some(ProbeTarget { url, expects: Some(ExpectedCopy { copy, release, mark }), next_in })
+    }
+
+    fn url_of(&self, copy: &CopyRef) -> Option<Url> {
+        let mirrors = self.compiled();
+        let release = &self.releases.get(&copy.release)?.release;
+        mirrors.get(mirrors.id_of(&copy.mirror)?).url(release, release.asset(copy.asset)).parse().ok()
+    }
+
+    /// The next copy to hash on a mirror, which counts as being hashed from now on.
+    pub fn next_work(&mut self, mirror: &MirrorName, now: Timestamp) -> NextWork {
+        self.by_priority();
+        let (picked, until) = match self.mirrors.get(mirror).map(|state| state.standing.state) {
+            None | Some(State::New | State::Down) => (None, None),
+            Some(State::Returning) => (self.next_return(mirror), None),
+            Some(State::Healthy) => {
+                let (first, until) = self.next_first(mirror, now);
+                (first.or_else(|| self.next_recheck(mirror, now)), until)
+            }
+        };
+        let work = picked.and_then(|(id, asset, purpose)| self.hand_out(mirror, id, asset, purpose));
+        work.map_or(NextWork::Nothing { until }, |work| NextWork::Now(Box::new(work)))
+    }
+
+    fn hand_out(
+        &mut self,
+        mirror: &MirrorName,
+        id: ReleaseId,
+        asset: AssetIndex,
+        purpose: Purpose,
+    ) -> Option<Work> {
+        let release = self.releases.get(&id)?.release.clone();
+        let assets = release.assets.len() as AssetIndex;
+        let holding = self.mirrors.get_mut(mirror)?.holding(&id, assets);
+        let copy = CopyRef { mirror: mirror.clone(), release: id, asset, epoch: holding.epoch };
+        holding.busy.insert(asset);
+        let url = self.url_of(&copy)?;
+        Some(Work { copy, release, url, purpose })
+    }
+
+    /// Any one of its verified copies, the smallest of the most important release.
+    fn next_return(&self, mirror: &MirrorName) -> Option<(ReleaseId, AssetIndex, Purpose)> {
+        let state = self.mirrors.get(mirror)?;
+        if state.holdings().any(|(_, holding)| !holding.busy.is_empty()) {
+            return None;
+        }
+        let held = |id: &&ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
+        let id = self.priority.iter().find(held)?;
+        let release = &self.releases.get(id)?.release;
+        let smallest = state.copies(id)?.held().min_by_key(|asset| release.asset(*asset).size)?;
+        Some((id.clone(), smallest, Purpose::Return))
+    }
+
+    fn next_first(
+        &mut self,
+        mirror: &MirrorName,
+        now: Timestamp,
+    ) -> (Option<(ReleaseId, AssetIndex, Purpose)>, Option<Timestamp>) {
+        let Some(state) = self.mirrors.get_mut(mirror) else { return (None, None) };
+        let mut until: Option<Timestamp> = None;
+        for id in &self.priority {
+            let Some(known) = self.releases.get(id) else { continue };
+            let holding = state.holding(id, known.release.assets.len() as AssetIndex);
+            let busy = &holding.busy;
+            if let Some(asset) = holding.copies.next_pending(now, |asset| busy.contains(&asset)) {
+                return (Some((id.clone(), asset, Purpose::First)), None);
+            }
+            until = until.into_iter().chain(holding.copies.next_retry()).min();
+        }
+        (None, until)
+    }
+
+    /// A copy that was verified long ago, as far as the day's budget goes; one pass at a time.
+    fn next_recheck(
+        &mut self,
+        mirror: &MirrorName,
+        now: Timestamp,
+    ) -> Option<(ReleaseId, AssetIndex, Purpose)> {
+        let verify = self.prepared.config.verify;
+        let state = self.mirrors.get_mut(mirror)?;
+        let today = now.as_millis() / 86_400_000;
+        let affordable = state.asked_to_verify || state.spent.0 != today || state.spent.1 < verify.budget;
+        if !affordable || state.holdings().any(|(_, holding)| !holding.busy.is_empty()) {
+            return None;
+        }
+        for id in &self.priority {
+            let Some(known) = self.releases.get(id) else { continue };
+            let holding = state.holding(id, known.release.assets.len() as AssetIndex);
+            if holding.copies.is_stale(now, verify.recheck) {
+                holding.copies.begin_pass_if_none();
+            }
+            if let Some(asset) = holding.copies.next_of_pass(now) {
+                return Some((id.clone(), asset, Purpose::Recheck));
+            }
+        }
+        state.asked_to_verify = false;
+        None
+    }
+}

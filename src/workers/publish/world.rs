@@ -1,0 +1,194 @@
+//! Everything the writer knows: a fold over facts. Pure: no I/O, no clock; the writer records what is dirty and
+//! publishes what changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::catalog::ReleaseId;
+use crate::config::{Mirror, Ready};
+use crate::health::{Copies, Standing};
+use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
+use crate::store::{Action, Loaded, Observation, Order};
+use crate::workers::fact::Fact;
+use crate::workers::prepare::Prepared;
+
+use super::mirrors::MirrorState;
+use super::releases::Known;
+use super::view::Views;
+
+/// Where a channel points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    /// The version.
+    pub version: Version,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What has to be written to the store.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    pub standings: BTreeSet<MirrorName>,
+    pub copies: HashSet<(MirrorName, ReleaseId)>,
+    /// Observations that are ready as they are.
+    pub other: Vec<Observation>,
+}
+
+/// What the writer has to do after facts were folded in.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// What to record.
+    pub observations: Vec<Observation>,
+    /// Mirrors that have something to hash.
+    pub wake: BTreeSet<MirrorName>,
+}
+
+/// Everything the writer knows.
+#[derive(Debug)]
+pub struct World {
+    pub(super) prepared: Box<Prepared>,
+    pub(super) mirrors: HashMap<MirrorName, MirrorState>,
+    /// Mirrors that the operator took out, whether configured now or not.
+    pub(super) drained: BTreeSet<MirrorName>,
+    pub(super) releases: HashMap<ReleaseId, Known>,
+    pub(super) pointers: BTreeMap<(ProductName, ChannelName), Pointer>,
+    /// Releases that a channel has pointed to: their assets are final.
+    pub(super) sealed: HashSet<ReleaseId>,
+    /// Manifests that are refused now, by path, and why.
+    pub(super) refused: BTreeMap<String, String>,
+    /// Why the origin could not be read at the last look; `None`: it could.
+    pub(super) origin_error: Option<String>,
+    /// When it was last read.
+    pub(super) origin_read_at: Option<Timestamp>,
+    /// Releases in the order in which they are hashed; made anew when it is empty.
+    pub(super) priority: Vec<ReleaseId>,
+    /// Releases that a channel waits for.
+    pub(super) awaited: HashSet<ReleaseId>,
+    pub(super) dirty: Dirty,
+    pub(super) wake: BTreeSet<MirrorName>,
+    pub(super) views: Views,
+}
+
+impl World {
+    /// From what the store held.
+    pub fn new(prepared: Box<Prepared>, loaded: Loaded, now: Timestamp) -> Self {
+        let mut world = Self {
+            mirrors: HashMap::new(),
+            drained: BTreeSet::new(),
+            releases: HashMap::new(),
+            pointers: BTreeMap::new(),
+            sealed: HashSet::new(),
+            refused: BTreeMap::new(),
+            origin_error: None,
+            origin_read_at: None,
+            priority: Vec::new(),
+            awaited: HashSet::new(),
+            dirty: Dirty::default(),
+            wake: BTreeSet::new(),
+            views: Views::default(),
+            prepared,
+        };
+        world.load_manifests(loaded.manifests);
+        for (mirror, body) in loaded.standings {
+            let standing: Option<Standing> = serde_json::from_slice(&body).ok();
+            let standing = standing.map_or(Standing::new(now), |standing| standing.restarted(now));
+            world.mirrors.insert(mirror, MirrorState::new(standing));
+        }
+        for (mirror, product, version, body) in loaded.copies {
+            let id = ReleaseId { product, version };
+            let Some(known) = world.releases.get(&id) else { continue };
+            let Some(copies) = Copies::from_bytes(&body, known.release.assets.len() as u32) else { continue };
+            let state = world.mirrors.entry(mirror).or_insert_with(|| MirrorState::new(Standing::new(now)));
+            state.put(id, copies);
+        }
+        // A pass that was asked for goes on from the ledger; the order is not given a second time.
+        let standing_orders =
+            loaded.orders.iter().filter(|o| !matches!(o.action, Action::MirrorVerify { .. }));
+        standing_orders.for_each(|order| world.obey(order));
+        world.adopt_mirrors(now);
+        world
+    }
+
+    /// Folds one fact in.
+    pub fn apply(&mut self, fact: Fact, now: Timestamp) {
+        match fact {
+            Fact::Origin(reading) => self.origin_was_read(reading, now),
+            Fact::Probed(probed) => self.mirror_was_probed(probed, now),
+            Fact::Verified(verified) => self.copy_was_hashed(verified, now),
+            Fact::Reloaded(prepared) => self.reload(prepared, now),
+            Fact::Tick => {}
+        }
+    }
+
+    /// Carries out an order that is durable already.
+    pub fn obey(&mut self, order: &Order) {
+        match &order.action {
+            Action::MirrorDrain { mirror } => self.set_drained(mirror, true),
+            Action::MirrorUndrain { mirror } => self.set_drained(mirror, false),
+            Action::MirrorVerify { mirror } => self.begin_pass(mirror),
+            Action::ChannelMove { product, channel, to, .. } => {
+                let id = ReleaseId { product: product.clone(), version: to.clone() };
+                self.sealed.insert(id);
+                let pointer = Pointer { version: to.clone(), since: order.at };
+                self.pointers.insert((product.clone(), channel.clone()), pointer);
+                self.views.touch_product(product);
+                self.priority.clear();
+            }
+        }
+    }
+
+    fn reload(&mut self, prepared: Box<Prepared>, now: Timestamp) {
+        self.prepared = prepared;
+        self.adopt_mirrors(now);
+        self.views.touch_all();
+        self.priority.clear();
+    }
+
+    /// Makes the known mirrors those of the configuration.
+    fn adopt_mirrors(&mut self, now: Timestamp) {
+        let configured: HashSet<MirrorName> = self.configured().map(|mirror| mirror.name.clone()).collect();
+        let gone: Vec<_> = self.mirrors.keys().filter(|name| !configured.contains(*name)).cloned().collect();
+        for mirror in gone {
+            self.mirrors.remove(&mirror);
+            self.dirty.other.push(Observation::MirrorGone { mirror });
+        }
+        for mirror in configured {
+            self.mirrors.entry(mirror).or_insert_with(|| MirrorState::new(Standing::new(now)));
+        }
+    }
+
+    /// The configured mirrors in their order.
+    pub(super) fn configured(&self) -> impl Iterator<Item = &Mirror> {
+        self.prepared.config.mirrors.iter()
+    }
+
+    /// The policy of a channel.
+    pub(super) fn policy(&self, channel: &ChannelName) -> Ready {
+        let configured = self.prepared.config.channels.iter().find(|c| c.name == *channel);
+        configured.map(|c| c.ready).unwrap_or_default()
+    }
+
+    /// What has to be recorded and who has to be woken since this was last asked.
+    pub fn take_effects(&mut self) -> Effects {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut observations = dirty.other;
+        for mirror in dirty.standings {
+            if let Some(state) = self.mirrors.get(&mirror) {
+                let body = serde_json::to_vec(&state.standing).unwrap_or_default();
+                observations.push(Observation::Standing { mirror, body });
+            }
+        }
+        for (mirror, id) in dirty.copies {
+            if let Some(copies) = self.mirrors.get(&mirror).and_then(|state| state.copies(&id)) {
+                let ReleaseId { product, version } = id;
+                observations.push(Observation::Copies { mirror, product, version, body: copies.to_bytes() });
+            }
+        }
+        Effects { observations, wake: std::mem::take(&mut self.wake) }
+    }
+
+    /// The mirrors' compiled form.
+    pub(super) fn compiled(&self) -> &Arc<crate::routing::Mirrors> {
+        &self.prepared.mirrors
+    }
+}

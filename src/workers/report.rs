@@ -1,0 +1,23 @@
+//! How things are, as the admin interface shows it.
+
+use serde_json::Value;
+
+use crate::model::{MirrorName, ProductName};
+
+/// What a report is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topic {
+    /// Every mirror, without its releases.
+    Mirrors,
+    /// One mirror, with its releases and copies in trouble.
+    Mirror(MirrorName),
+    /// Every release, and the channels.
+    Releases,
+    /// One release with its assets and what each mirror holds of it; the version with or without a leading `v`.
+    Release(ProductName, String),
+    /// Gauges that are set when metrics are read.
+    Gauges,
+}
+
+/// A report as JSON; `None` where there is no such thing.
+pub type Report = Option<Value>;
