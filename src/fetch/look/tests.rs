@@ -7,19 +7,22 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 const PLAIN: Expected = Expected { size: 1000, range: None, validator: None, html_is_fine: false };
 const RANGED: Expected = Expected { range: Some((0, 63)), ..PLAIN };
 
+/// A name, the status, the headers, and what is seen.
+type Case = (&'static str, u16, &'static [(&'static str, &'static str)], Result<Option<u64>, CopyFault>);
+
 #[test]
 fn an_answer_is_judged_by_the_first_thing_that_is_wrong() {
     use CopyFault::*;
-    let html = ("content-type", "Text/HTML; charset=utf-8");
-    let gzip = ("content-encoding", "gzip");
-    let short = ("content-length", "999");
-    let right = ("content-length", "1000");
-    let table: [(&str, u16, &[(&str, &str)], Result<Option<u64>, CopyFault>); 22] = [
-        ("the file", 200, &[right], Ok(Some(1000))),
+    const HTML: (&str, &str) = ("content-type", "Text/HTML; charset=utf-8");
+    const GZIP: (&str, &str) = ("content-encoding", "gzip");
+    const SHORT: (&str, &str) = ("content-length", "999");
+    const RIGHT: (&str, &str) = ("content-length", "1000");
+    let table: [Case; 22] = [
+        ("the file", 200, &[RIGHT], Ok(Some(1000))),
         ("no length (chunked)", 200, &[], Ok(None)),
-        ("not found", 404, &[html], Err(Missing)),
+        ("not found", 404, &[HTML], Err(Missing)),
         ("gone", 410, &[], Err(Missing)),
-        ("unauthorized", 401, &[html], Err(Denied)),
+        ("unauthorized", 401, &[HTML], Err(Denied)),
         ("forbidden", 403, &[], Err(Denied)),
         ("too many requests", 429, &[], Err(ServerError)),
         ("internal error", 500, &[], Err(ServerError)),
@@ -28,15 +31,15 @@ fn an_answer_is_judged_by_the_first_thing_that_is_wrong() {
         ("a redirect without a target", 302, &[], Err(UnexpectedStatus)),
         ("not modified", 304, &[], Err(UnexpectedStatus)),
         ("a part that was not asked for", 206, &[("content-range", "bytes 0-9/1000")], Err(UnexpectedStatus)),
-        ("encoded, before type and length", 200, &[gzip, html, short], Err(ContentEncoding)),
-        ("encoded twice", 200, &[("content-encoding", "identity, br"), right], Err(ContentEncoding)),
-        ("said to be plain", 200, &[("content-encoding", "Identity"), right], Ok(Some(1000))),
-        ("a page, before length", 200, &[html, short], Err(Html)),
-        ("an XHTML page", 200, &[("content-type", "application/xhtml+xml"), right], Err(Html)),
-        ("short", 200, &[short], Err(WrongLength)),
-        ("lengths that disagree", 200, &[right, short], Err(WrongLength)),
+        ("encoded, before type and length", 200, &[GZIP, HTML, SHORT], Err(ContentEncoding)),
+        ("encoded twice", 200, &[("content-encoding", "identity, br"), RIGHT], Err(ContentEncoding)),
+        ("said to be plain", 200, &[("content-encoding", "Identity"), RIGHT], Ok(Some(1000))),
+        ("a page, before length", 200, &[HTML, SHORT], Err(Html)),
+        ("an XHTML page", 200, &[("content-type", "application/xhtml+xml"), RIGHT], Err(Html)),
+        ("short", 200, &[SHORT], Err(WrongLength)),
+        ("lengths that disagree", 200, &[RIGHT, SHORT], Err(WrongLength)),
         ("a length with a sign", 200, &[("content-length", "+1000")], Err(WrongLength)),
-        ("text of another kind", 200, &[("content-type", "text/plain"), right], Ok(Some(1000))),
+        ("text of another kind", 200, &[("content-type", "text/plain"), RIGHT], Ok(Some(1000))),
     ];
     for (case, status, lines, answer) in table {
         let mut map = HeaderMap::new();
