@@ -319,6 +319,11 @@ fn what_a_killed_run_left_is_cleared_and_two_at_once_are_refused() {
     drop(held);
     site.create("1.0").unwrap();
     assert!(!staging.exists());
+    // A file of an earlier run never takes the name of a published one.
+    write(&staging.join("0"), "half a fi");
+    site.put("b", "2");
+    site.create("1.0").unwrap();
+    assert_eq!(fs::read_to_string(site.origin.join("tool/1.0/a")).unwrap(), "1");
 }
 
 #[test]

@@ -45,7 +45,21 @@ impl Staging {
                 return Err(CreateError::Busy { release: release.to_owned() });
             }
         }
-        Ok(Self { release: release.to_owned(), folder, _lock: lock })
+        let staging = Self { release: release.to_owned(), folder, _lock: lock };
+        staging.clear(&path)?;
+        Ok(staging)
+    }
+
+    /// Removes what a process that died left: nobody knows how much of a file it is.
+    fn clear(&self, lock: &Path) -> Result<(), CreateError> {
+        let listing = |error| CreateError::io("list", &self.folder, error);
+        for entry in fs::read_dir(&self.folder).map_err(listing)? {
+            let path = entry.map_err(listing)?.path();
+            if path != lock {
+                fs::remove_file(&path).map_err(|error| CreateError::io("remove", &path, error))?;
+            }
+        }
+        Ok(())
     }
 
     fn file(&self, i: usize) -> PathBuf {
