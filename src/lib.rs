@@ -1,5 +1,6 @@
 //! Waypost: a region-aware download redirect service.
 pub mod admin;
+pub mod app;
 pub mod catalog;
 pub mod cli;
 pub mod client;

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::catalog::Release;
 use crate::client::{Forwarded, Locator};
 use crate::metrics::{ProductMeters, RegionMeters};
-use crate::model::{ChannelName, ProductName, RegionName, Timestamp};
+use crate::model::{ChannelName, Exclusion, ProductName, RegionName, Timestamp};
 use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
 
 /// The one pointer. `None` before the first snapshot.
@@ -45,6 +45,12 @@ impl Snapshot {
     #[inline]
     pub fn router(&self) -> Router<'_> {
         Router { mirrors: &self.mirrors, rankings: &self.rankings, availability: &self.availability }
+    }
+
+    /// Whether requests can be sent here: some mirror is in rotation, or it is known of every mirror that it is not.
+    pub fn is_settled(&self) -> bool {
+        let unknown = |exclusion: &Option<Exclusion>| *exclusion == Some(Exclusion::NotProbed);
+        !self.availability.routable.is_empty() || !self.availability.exclusions.iter().any(unknown)
     }
 }
 

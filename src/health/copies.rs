@@ -359,7 +359,7 @@ impl Copies {
 /// A bit for each of the first `count` assets.
 fn ones(count: AssetIndex) -> Vec<u64> {
     let mut words = vec![u64::MAX; count as usize / 64];
-    if count % 64 != 0 {
+    if !count.is_multiple_of(64) {
         words.push((1 << (count % 64)) - 1);
     }
     words

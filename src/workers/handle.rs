@@ -79,8 +79,8 @@ impl Handle {
 pub struct Status {
     /// The store and its journal were lost when the service started.
     pub state_lost: AtomicBool,
-    /// The origin was read at least once since the start.
-    pub origin_read: AtomicBool,
+    /// Why the origin could not be read at the last look.
+    pub origin_error: ArcSwapOption<String>,
     /// The service is stopping.
     pub draining: AtomicBool,
     /// Why the store could not be written at the last try.

@@ -9,6 +9,7 @@ pub mod origin;
 pub mod prepare;
 pub mod probe;
 pub mod publish;
+pub mod reload;
 pub mod report;
 pub mod supervise;
 pub mod verify;

@@ -105,6 +105,16 @@ impl World {
         Readiness { ready: ready && counted.iter().any(|mirror| held_by(mirror)), lacking }
     }
 
+    /// Mirrors that count and do not hold all of a release, whatever the policies; those that are only a last resort
+    /// left out where there are others.
+    pub fn lacking(&self, id: &ReleaseId, now: Timestamp) -> Vec<MirrorName> {
+        let only_last_resorts = self.configured().all(|mirror| mirror.weight == 0);
+        let expected =
+            |mirror: &&Mirror| (only_last_resorts || mirror.weight > 0) && self.counts(mirror, now);
+        let lacking = self.configured().filter(expected).filter(|mirror| !self.holds_whole(&mirror.name, id));
+        lacking.map(|mirror| mirror.name.clone()).collect()
+    }
+
     fn counts(&self, mirror: &Mirror, now: Timestamp) -> bool {
         let long_down = |standing: &crate::health::Standing| {
             standing.state == State::Down && now.since(standing.since) >= DOWN_TOO_LONG

@@ -79,6 +79,10 @@ impl MirrorState {
         self.holdings.insert(id, Holding { copies, epoch: 0, busy: HashSet::new() });
     }
 
+    pub(super) fn forget_busy(&mut self) {
+        self.holdings.values_mut().for_each(|holding| holding.busy.clear());
+    }
+
     pub(super) fn forget(&mut self, id: &ReleaseId) {
         self.holdings.remove(id);
     }

@@ -15,7 +15,6 @@ mod work;
 mod world;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +26,7 @@ use crate::store::{Action, NewOrder, Order, Store, StoreError};
 pub use self::channels::Readiness;
 pub use self::world::{Effects, World};
 
-use super::fact::{Call, Fact, Instruction, Refused};
+use super::fact::{Call, Fact, Instruction, Reading, Refused};
 use super::handle::{Message, Status, Wakers};
 
 /// Messages that are folded into one round at most.
@@ -81,8 +80,12 @@ impl Writer {
         let now = self.clock.now();
         match message {
             Message::Fact(fact) => {
-                if let Fact::Origin(super::fact::Reading::Listing(_)) = &fact {
-                    self.status.origin_read.store(true, Ordering::Release);
+                if let Fact::Origin(reading) = &fact {
+                    let error = match reading {
+                        Reading::Unreadable(why) => Some(Arc::new(why.clone())),
+                        Reading::Listing(_) => None,
+                    };
+                    self.status.origin_error.store(error);
                 }
                 self.world.apply(fact, now);
                 true

@@ -155,6 +155,7 @@ impl World {
             "readiness": waiting,
             "mirrors_complete": self.configured().filter(complete).count(),
             "mirrors": self.prepared.config.mirrors.len(),
+            "mirrors_lacking": self.lacking(id, now),
             "warnings": known.warnings,
         })
     }

@@ -140,6 +140,9 @@ impl World {
     fn reload(&mut self, prepared: Box<Prepared>, now: Timestamp) {
         self.prepared = prepared;
         self.adopt_mirrors(now);
+        // The workers were replaced: what they had in hand will not come back.
+        self.mirrors.values_mut().for_each(MirrorState::forget_busy);
+        self.wake.extend(self.mirrors.keys().cloned());
         self.views.touch_all();
         self.priority.clear();
     }

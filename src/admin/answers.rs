@@ -1,0 +1,36 @@
+//! Answers in JSON, and the listeners' counters as metrics.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::Value;
+
+use crate::metrics::Metrics;
+use crate::server::{ServerCounters, Timeout};
+
+/// A JSON answer.
+pub fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{value}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Copies a listener's counters into the metrics.
+pub fn show_listener(metrics: &Metrics, listener: &str, counters: &ServerCounters) {
+    let set = |event: &str, count: u64| {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.connections.with_label_values(&[listener, event]).set(count);
+    };
+    set("accepted", counters.accepted());
+    set("open", counters.open());
+    set("refused_over_limit", counters.refused_over_limit());
+    set("tls_failure", counters.tls_failures());
+    set("accept_error", counters.accept_errors());
+    set("panic", counters.panics());
+    set("request", counters.requests());
+    for timeout in Timeout::ALL {
+        set(&format!("timeout_{}", timeout.name()), counters.timeouts(timeout));
+    }
+}

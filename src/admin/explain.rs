@@ -1,0 +1,164 @@
+//! Why a request is answered as it is: the same snapshot, the same choice, in words.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use serde_json::{Value, json};
+
+use crate::client::{Place, Whereabouts};
+use crate::redirect::{Facts, Inquiry, answer, ask_of};
+use crate::routing::{Candidate, Verdict};
+use crate::snapshot::Snapshot;
+
+use super::{Admin, Body, Refusal, answers, query};
+
+impl Admin {
+    /// `?path=/tool/stable/x&ip=203.0.113.5`, and `&https=1` for a client that came by https.
+    pub(super) fn explain(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let bad = |why: &str| Refusal::BadRequest(why.to_owned());
+        let path = query(uri, "path").ok_or_else(|| bad("say which path: ?path=/product/version/asset"))?;
+        let ip = query(uri, "ip").ok_or_else(|| bad("say from which address: ?ip=203.0.113.5"))?;
+        let ip: IpAddr = ip.parse().map_err(|_| bad("ip is not an address"))?;
+        let asked: Uri = path.parse().map_err(|_| bad("path cannot stand in a request"))?;
+        let snapshot = self.published.load();
+        let snapshot = snapshot.as_deref();
+        let snapshot = snapshot.ok_or_else(|| Refusal::Unavailable("no snapshot yet".to_owned()))?;
+        let https = match query(uri, "https").as_deref() {
+            Some("1" | "true") => true,
+            Some(_) => false,
+            None => snapshot.settings.public_https,
+        };
+        let ip = ip.to_canonical();
+        Ok(answers::json(StatusCode::OK, &explanation(snapshot, &path, &asked, ip, https)))
+    }
+}
+
+fn explanation(snapshot: &Snapshot, path: &str, asked: &Uri, ip: IpAddr, https: bool) -> Value {
+    let headers = HeaderMap::new();
+    let inquiry = Inquiry { method: &Method::GET, uri: asked, headers: &headers, client: ip, https };
+    let answer = answer(snapshot, &inquiry);
+    let facts = answer.facts;
+    let location = answer.response.headers().get(http::header::LOCATION).and_then(|l| l.to_str().ok());
+    let whereabouts = snapshot.locator.locate(ip);
+    let place = snapshot.locator.places().get(whereabouts.place.index()).copied().unwrap_or_default();
+    let asset = facts.asset.map(|(release, asset)| &*release.release.asset(asset).name);
+    let version = facts.asset.map(|(release, _)| release.release.id.version.as_str());
+    json!({
+        "path": path,
+        "ip": ip.to_string(),
+        "client": client(snapshot, &whereabouts, &place),
+        "product": facts.product.map(|product| product.name.as_str()),
+        "version": version,
+        "channel": facts.product.zip(facts.channel).map(|(product, at)| product.channels[at].name.as_str()),
+        "asset": asset,
+        "outcome": facts.outcome.as_str(),
+        "status": answer.response.status().as_u16(),
+        "location": location,
+        "generation": snapshot.generation,
+        "candidates": candidates(snapshot, &facts, ip, whereabouts, &place, https),
+    })
+}
+
+fn client(snapshot: &Snapshot, whereabouts: &Whereabouts, place: &Place) -> Value {
+    let region = snapshot.router().region(whereabouts);
+    json!({
+        "country": whereabouts.country.or(place.country).map(|country| country.to_string()),
+        "asn": whereabouts.asn.map(|asn| asn.0),
+        "region": region.map(|region| snapshot.settings.regions[region.index()].as_str()),
+        "location": place.location.map(|l| json!([round(l.latitude()), round(l.longitude())])),
+        "network_rule": whereabouts.network_rule,
+    })
+}
+
+fn round(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+fn candidates(
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    ip: IpAddr,
+    whereabouts: Whereabouts,
+    place: &Place,
+    https: bool,
+) -> Vec<Value> {
+    let Some((release, asset)) = facts.asset else { return Vec::new() };
+    let ask = ask_of(ip, whereabouts, release, asset, https);
+    let candidates = snapshot.router().explain(&ask, place);
+    let may = |candidate: &&Candidate| !matches!(candidate.verdict, Verdict::Excluded(_));
+    let in_reach: Vec<&Candidate> = candidates.iter().filter(may).collect();
+    candidates.iter().map(|candidate| line(snapshot, candidate, &in_reach)).collect()
+}
+
+fn line(snapshot: &Snapshot, candidate: &Candidate, in_reach: &[&Candidate]) -> Value {
+    let mirror = snapshot.mirrors.get(candidate.mirror);
+    let near = &candidate.nearness;
+    let km = near.km.is_finite().then(|| near.km.round());
+    let (verdict, exclusion) = match candidate.verdict {
+        Verdict::Chosen => ("chosen", None),
+        Verdict::Eligible => ("eligible", None),
+        Verdict::Excluded(reason) => ("excluded", Some(reason)),
+    };
+    json!({
+        "mirror": mirror.name,
+        "region": mirror.region.map(|region| snapshot.settings.regions[region.index()].as_str()),
+        "country": mirror.country.map(|country| country.to_string()),
+        "distance_km": km,
+        "score": km,
+        "group": candidate.group,
+        "weight": mirror.weight,
+        "same_asn": candidate.same_asn,
+        "same_country": near.same_country,
+        "last_resort": near.last_resort,
+        "verdict": verdict,
+        "exclusion": exclusion,
+        "reason": reason(candidate, in_reach),
+    })
+}
+
+/// The verdict in words.
+fn reason(candidate: &Candidate, in_reach: &[&Candidate]) -> String {
+    let near = &candidate.nearness;
+    match candidate.verdict {
+        Verdict::Excluded(reason) => format!("excluded: {}", words(reason)),
+        Verdict::Eligible => "eligible, and less preferred for this client".to_owned(),
+        Verdict::Chosen => {
+            let nearness = |c: &&&Candidate| c.group == candidate.group;
+            let equals = in_reach.iter().filter(nearness).count();
+            let mut why = match (near.last_resort, near.km.is_finite()) {
+                (true, _) => "chosen as a last resort".to_owned(),
+                (false, true) => "chosen: the nearest that may serve this".to_owned(),
+                (false, false) => "chosen: nothing is known of distances".to_owned(),
+            };
+            if candidate.same_asn {
+                why.push_str("; in the client's own network");
+            } else if near.same_country {
+                why.push_str("; in the client's country");
+            }
+            if equals > 1 {
+                why.push_str(&format!(
+                    "; shares with {} as near, by weight and the client's network",
+                    equals - 1
+                ));
+            }
+            why
+        }
+    }
+}
+
+/// An exclusion for people.
+fn words(reason: crate::model::Exclusion) -> &'static str {
+    use crate::model::Exclusion::*;
+    match reason {
+        NotProbed => "not seen yet since the service started",
+        Down => "down: too many probes in a row failed",
+        Returning => "coming back: none of its copies was hashed again yet",
+        Drained => "drained by the operator",
+        NoVerifiedCopy => "holds no verified copy of this file",
+        NotForClient => "its `only` does not name this client",
+        NeverForClient => "its `never` names this client",
+        Downgrade => "speaks http, and the client came by https",
+        AddressFamily => "has only IPv6 addresses, and the client came by IPv4",
+        Avoided => "the client asked to avoid it",
+    }
+}

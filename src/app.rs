@@ -1,0 +1,289 @@
+//! The composition root: opens everything, wires it, runs it, and stops it in order.
+
+mod public;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::admin::{Access, Admin};
+use crate::client::LocateError;
+use crate::config::{Config, Limits, Loaded};
+use crate::fetch::FetcherError;
+use crate::metrics::Metrics;
+use crate::model::Clock;
+use crate::server::{BindError, Server, TlsError, TlsStore};
+use crate::snapshot::Published;
+use crate::store::{Store, StoreError};
+use crate::tasks::{Shutdown, Tasks, shutdown};
+use crate::workers::handle::{Message, channel};
+use crate::workers::publish::{World, Writer};
+use crate::workers::reload::Supervisor;
+use crate::workers::supervise::{Common, fetcher};
+use crate::workers::{Handle, Prepared, Status, Wakers};
+
+use public::Public;
+
+/// The socket for the operator's commands, in the state folder.
+pub const SOCKET: &str = "admin.sock";
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The state folder.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// GeoIP databases and range files, all problems.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Locate(Vec<LocateError>),
+    /// A listener.
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    /// The certificate or its key.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// Certificates for outgoing requests, or the proxy.
+    #[error("{0}")]
+    Fetcher(#[from] FetcherError),
+    /// The writer's thread.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// A task that the service cannot live without.
+    #[error("the task {0} ended unexpectedly; the service stops")]
+    Died(String),
+}
+
+/// What was bound.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Public listeners.
+    pub public: Vec<SocketAddr>,
+    /// The admin listener, where there is one.
+    pub admin: Option<SocketAddr>,
+    /// The operator's socket.
+    pub socket: PathBuf,
+}
+
+/// The service, bound and not yet running.
+pub struct App {
+    addresses: Addresses,
+    drain: Duration,
+    public: (Server, Public),
+    admin: Vec<(Server, Admin)>,
+    supervisor: Supervisor,
+    writer: std::thread::JoinHandle<()>,
+    status: Arc<Status>,
+}
+
+/// Limits of the admin listeners: few clients, and answers that may be waited for.
+fn admin_limits(limits: Limits) -> Limits {
+    Limits { connections: limits.connections.min(256), ..limits }
+}
+
+impl App {
+    /// Opens the store, reads the databases, binds every listener. From then on connections are accepted once
+    /// [`App::run`] is called; before the first snapshot they are answered with 503.
+    ///
+    /// `config_file` is what a reload reads again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the service from starting; nothing is left running.
+    pub async fn bind(
+        loaded: Loaded,
+        config_file: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AppError> {
+        let config = Arc::new(loaded.config);
+        let metrics = Arc::new(Metrics::new());
+        let tls = config.server.tls.as_ref().map(TlsStore::load).transpose()?.map(Arc::new);
+        if let Some(warning) = tls.as_ref().and_then(|tls| tls.warning(clock.now())) {
+            tracing::warn!(%warning, "server.tls.certificate");
+        }
+        let fetcher = fetcher(&config)?;
+        let prepared = prepare(&config, &metrics).await?;
+        let geoip = Arc::clone(prepared.locator.geoip());
+        let opened = open(config.server.state.clone()).await?;
+
+        let status = Arc::new(Status::default());
+        let published = Arc::new(Published::default());
+        let public = Server::bind("public", &config.server.listen, config.limits, tls.clone())?;
+        let socket = config.server.state.join(SOCKET);
+        let local = Server::bind_local("socket", &socket, admin_limits(config.limits))?;
+        let admin = config.server.admin;
+        let admin = admin.map(|at| Server::bind("admin", &[at], admin_limits(config.limits), None));
+        let admin = admin.transpose()?;
+        let addresses = Addresses {
+            public: public.addresses(),
+            admin: admin.as_ref().and_then(|server| server.addresses().first().copied()),
+            socket,
+        };
+
+        let (handle, messages) = channel();
+        let wakers = Arc::new(Wakers::default());
+        let common = Common {
+            handle: handle.clone(),
+            wakers: Arc::clone(&wakers),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+        };
+        let writer = Writing {
+            prepared: Box::new(prepared),
+            opened,
+            published: Arc::clone(&published),
+            wakers,
+            status: Arc::clone(&status),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+        };
+        let writer = writer.start(messages)?;
+        let counters = [Some(&public), Some(&local), admin.as_ref()];
+        let counters = counters.into_iter().flatten().map(Server::counters).collect::<Vec<_>>();
+        let plane = |access| {
+            let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
+            Admin::new(
+                access,
+                published.clone(),
+                handle.clone(),
+                status.clone(),
+                metrics.clone(),
+                clock.clone(),
+            )
+            .with_listeners(listeners)
+        };
+        let mut admins = vec![(local, plane(Access::Operate))];
+        admins.extend(admin.map(|server| (server, plane(Access::Look))));
+        let supervisor = Supervisor {
+            common,
+            status: Arc::clone(&status),
+            config_file,
+            geoip,
+            tls,
+            fetcher,
+            reload: Arc::new(Notify::new()),
+            poll: Arc::new(Notify::new()),
+            config: Arc::clone(&config),
+        };
+        let handler = Public::new(published, Arc::clone(&status), config.log.access);
+        let drain = config.server.drain;
+        Ok(Self { addresses, drain, public: (public, handler), admin: admins, supervisor, writer, status })
+    }
+
+    /// What was bound.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Notifying this reads the configuration again (SIGHUP).
+    pub fn reloader(&self) -> Arc<Notify> {
+        Arc::clone(&self.supervisor.reload)
+    }
+
+    /// The way to the writer, for questions and orders.
+    pub fn handle(&self) -> Handle {
+        self.supervisor.common.handle.clone()
+    }
+
+    /// All metrics.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.supervisor.common.metrics)
+    }
+
+    /// Serves until told to stop: readiness turns first, connections in flight finish within the drain, then the workers
+    /// end, and last the writer, when everything that was told has been written down.
+    ///
+    /// # Errors
+    ///
+    /// Where a task that the service cannot live without has died.
+    pub async fn run(self, mut stop: Shutdown) -> Result<(), AppError> {
+        let (trigger, internal) = shutdown();
+        let mut serving = Tasks::default();
+        let (server, handler) = self.public;
+        serving.spawn("public", server.run(Arc::new(handler), internal.clone(), self.drain));
+        for (server, admin) in self.admin {
+            serving.spawn("admin", server.run(Arc::new(admin), internal.clone(), self.drain));
+        }
+        let (end_workers, workers_end) = shutdown();
+        let mut working = tokio::spawn(self.supervisor.run(workers_end));
+        let outcome = tokio::select! {
+            () = stop.triggered() => Ok(()),
+            died = &mut working => Err(AppError::Died(format!("workers ({died:?})"))),
+            died = serving.next_end() => Err(AppError::Died(format!("server ({died:?})"))),
+        };
+        tracing::info!("stopping");
+        self.status.draining.store(true, Ordering::Release);
+        trigger.pull();
+        serving.join().await;
+        end_workers.pull();
+        if outcome.is_ok()
+            && let Err(error) = working.await
+        {
+            tracing::error!(%error, "the workers ended badly");
+        }
+        // All senders are gone with the workers and the admin planes; the writer ends by itself.
+        let writer = self.writer;
+        match tokio::task::spawn_blocking(move || writer.join()).await {
+            Ok(Ok(())) => outcome,
+            _ => Err(AppError::Died("publish".to_owned())),
+        }
+    }
+}
+
+/// Reads GeoIP databases away from the runtime's threads.
+async fn prepare(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Result<Prepared, AppError> {
+    let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
+    let work = move || Prepared::new(config, None, &metrics);
+    let prepared = tokio::task::spawn_blocking(work).await.map_err(|e| AppError::Died(e.to_string()))?;
+    let prepared = prepared.map_err(AppError::Locate)?;
+    if !prepared.locator.has_geoip() {
+        tracing::info!("no GeoIP database: configured networks and an even, weighted spread decide");
+    }
+    Ok(prepared)
+}
+
+type Opened = (Store, crate::store::Loaded);
+
+async fn open(folder: PathBuf) -> Result<Opened, AppError> {
+    let opened = tokio::task::spawn_blocking(move || Store::open(Path::new(&folder))).await;
+    let (store, loaded) = opened.map_err(|error| AppError::Died(error.to_string()))??;
+    loaded.notes.iter().for_each(|note| tracing::warn!("state folder: {note}"));
+    if loaded.state_lost {
+        tracing::error!("the store and its journal were lost: orders given before are not known any more");
+    }
+    Ok((store, loaded))
+}
+
+/// What the writer's thread is started with.
+struct Writing {
+    prepared: Box<Prepared>,
+    opened: Opened,
+    published: Arc<Published>,
+    wakers: Arc<Wakers>,
+    status: Arc<Status>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Writing {
+    fn start(self, messages: mpsc::Receiver<Message>) -> Result<std::thread::JoinHandle<()>, AppError> {
+        let (store, loaded) = self.opened;
+        self.status.state_lost.store(loaded.state_lost, Ordering::Release);
+        self.metrics.state_lost.set(i64::from(loaded.state_lost));
+        let world = World::new(self.prepared, loaded, self.clock.now());
+        let writer = Writer {
+            world,
+            store,
+            published: self.published,
+            wakers: self.wakers,
+            status: self.status,
+            metrics: self.metrics,
+            clock: self.clock,
+        };
+        let thread = std::thread::Builder::new().name("publish".to_owned());
+        thread.spawn(move || writer.run(messages)).map_err(AppError::Thread)
+    }
+}
