@@ -1,4 +1,47 @@
 //! Waypost: a region-aware download redirect service.
+//!
+//! Two rivers that meet in one place:
+//!
+//! ```text
+//! request:     server → redirect → client (who, where) → catalog (what) → routing (which) → Answer
+//! background:  origin | probe | verify | reload  →  publish (the one writer)  →  store, snapshot
+//!                                 they meet at snapshot.rs and nowhere else
+//! ```
+//!
+//! A request is answered from one immutable [`snapshot`] behind one pointer. Deciding is pure: no I/O, no clock, and it
+//! cannot fail. Everything slow, fallible or remote happens in background tasks, which send facts to one writer; the
+//! writer makes them durable and publishes the next snapshot. Parts that did not change are shared between snapshots.
+//!
+//! # Rooms and floors
+//!
+//! A module imports from lower floors only; `tests/floors.rs` reads the imports and fails otherwise.
+//!
+//! | floor | room | what |
+//! |---|---|---|
+//! | 7 | [`cli`] | arguments, logging, exit codes; one file per command |
+//! | 6 | [`app`] | the composition root: `App::bind` gives bound addresses, `run` serves and stops in order |
+//! | 5 | [`admin`] | health, metrics, explain, reports, operations; asks the writer through its handle |
+//! | 4 | [`workers`] | `origin`, `probe`, `verify`, `reload`, and `publish`, which owns the world and the store |
+//! | 3 | [`redirect`] | one request to one answer: the numbered list of steps, headers, lists, problems |
+//! | 3 | [`store`] | SQLite and the journal: orders that are never lost, observations that can be made again |
+//! | 3 | [`server`] | accept loop, TLS, limits, drain; takes any handler |
+//! | 2 | [`routing`], [`snapshot`] | WHICH mirror, with reasons: rankings per place, the pick, explanations; the published view |
+//! | 1 | [`client`] | WHO and WHERE: forwarded addresses, network rules, GeoIP compiled to ranges |
+//! | 1 | [`catalog`] | WHAT: manifests and indexes, releases and how a name finds an asset, publishing a folder |
+//! | 1 | [`health`] | IS IT THERE: a mirror's standing and its copies' ledger, as folds over what was seen |
+//! | 1 | [`config`], [`fetch`] | file to checked values (every floor above may read the values); bounded outgoing HTTP |
+//! | 0 | [`model`], [`metrics`], [`tasks`] | plain types and reasons; counters; named tasks and shutdown |
+//!
+//! # Where to look
+//!
+//! - Why was this mirror chosen? [`routing`], then `routing/choose.rs`; in words `routing/explain.rs`.
+//! - What does a path mean? `redirect/resolve.rs`.
+//! - When is a copy out? `health/copies.rs` for the ledger, `workers/publish/mirrors.rs` for what folds into it.
+//! - When does a channel move? `workers/publish/channels.rs`.
+//! - What survives a crash? [`store`].
+//!
+//! Tests state promises, in files named after them under `tests/`; `tests/support` starts whole sites.
+
 pub mod admin;
 pub mod app;
 pub mod catalog;

@@ -116,7 +116,8 @@ impl World {
         let verify = self.prepared.config.verify;
         let state = self.mirrors.get_mut(mirror)?;
         let today = now.as_millis() / 86_400_000;
-        let affordable = state.asked_to_verify || state.spent.0 != today || state.spent.1 < verify.budget;
+        let spent = if state.spent.0 == today { state.spent.1 } else { 0 };
+        let affordable = state.asked_to_verify || spent < verify.budget;
         if !affordable || state.holdings().any(|(_, holding)| !holding.busy.is_empty()) {
             return None;
         }
