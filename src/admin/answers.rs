@@ -20,11 +20,12 @@ pub fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
 /// Copies a listener's counters into the metrics.
 pub fn show_listener(metrics: &Metrics, listener: &str, counters: &ServerCounters) {
     let set = |event: &str, count: u64| {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        metrics.connections.with_label_values(&[listener, event]).set(count);
+        let shown = metrics.connections.with_label_values(&[listener, event]);
+        shown.inc_by(count.saturating_sub(shown.get()));
     };
+    let open = i64::try_from(counters.open()).unwrap_or(i64::MAX);
+    metrics.connections_open.with_label_values(&[listener]).set(open);
     set("accepted", counters.accepted());
-    set("open", counters.open());
     set("refused_over_limit", counters.refused_over_limit());
     set("tls_failure", counters.tls_failures());
     set("accept_error", counters.accept_errors());

@@ -51,8 +51,10 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     /// 1 where the last reload was refused and older settings are in force.
     pub reload_refused: IntGauge,
-    /// Connections by `event` (accepted, refused, tls_failure, timeout, …) and `listener`.
-    pub connections: IntGaugeVec,
+    /// What happened to connections, by `listener` and `event` (accepted, refused_over_limit, timeout_header, …).
+    pub connections: IntCounterVec,
+    /// Connections that are open now, by `listener`.
+    pub connections_open: IntGaugeVec,
 }
 
 /// From 100 ns to 25 ms: an answer from memory lies in the first buckets, and a machine that swaps in the last.
@@ -157,10 +159,15 @@ impl Metrics {
             manifests_refused: make.gauge("waypost_manifests_refused", "Manifests that are refused now"),
             reloads: make.counters("waypost_reloads_total", "Reloads by outcome (ok, refused)", &["outcome"]),
             reload_refused: make.gauge("waypost_reload_refused", "1 where the last reload was refused"),
-            connections: make.gauges(
-                "waypost_connections",
-                "Connections and what ended them, since the start, by event",
+            connections: make.counters(
+                "waypost_connections_total",
+                "What happened to connections (accepted, refused_over_limit, tls_failure, timeout_idle, …)",
                 &["listener", "event"],
+            ),
+            connections_open: make.gauges(
+                "waypost_connections_open",
+                "Connections that are open now",
+                &["listener"],
             ),
             registry: make.0,
         }
