@@ -76,16 +76,25 @@ impl Nearness {
             (Some(from), Some(to)) => from.distance_km(&to),
             _ => f64::INFINITY,
         };
-        let located =
-            mirrors.iter().filter(|(_, m)| !m.anycast && m.weight > 0).map(|(_, m)| km(m.direction));
-        let nearest = located.fold(f64::INFINITY, f64::min);
-        // With nothing to compare to, an anycast mirror is here.
-        let nearest = if from.is_some() && nearest.is_infinite() { 0.0 } else { nearest };
-        let of = |m: &super::Mirror| Self {
-            last_resort: m.weight == 0,
-            other_region: place.region.is_some() && m.region != place.region,
-            km: if m.anycast { nearest } else { km(m.direction) },
-            same_country: place.country.is_some() && m.country == place.country,
+        // Among last resorts, or in the named region, an anycast mirror is as near as the nearest one there.
+        let class = |m: &super::Mirror| (m.weight == 0, place.region.is_some() && m.region != place.region);
+        let mut nearest = [[f64::INFINITY; 2]; 2];
+        for (_, mirror) in mirrors.iter().filter(|(_, m)| !m.anycast) {
+            let (last_resort, other_region) = class(mirror);
+            let nearest = &mut nearest[usize::from(last_resort)][usize::from(other_region)];
+            *nearest = nearest.min(km(mirror.direction));
+        }
+        let of = |m: &super::Mirror| {
+            let (last_resort, other_region) = class(m);
+            let nearest = nearest[usize::from(last_resort)][usize::from(other_region)];
+            // With nothing to compare to, an anycast mirror is here.
+            let nearest = if from.is_some() && nearest.is_infinite() { 0.0 } else { nearest };
+            Self {
+                last_resort,
+                other_region,
+                km: if m.anycast { nearest } else { km(m.direction) },
+                same_country: place.country.is_some() && m.country == place.country,
+            }
         };
         mirrors.iter().map(|(_, mirror)| of(mirror)).collect()
     }
