@@ -1,13 +1,14 @@
 //! The choice for one request.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use crate::client::Whereabouts;
 use crate::model::{Exclusion, MirrorId, MirrorSet, RegionId};
 
 use super::filter::{Admission, Subject};
-use super::ranking::{Ranking, Tier};
-use super::{Mirrors, Rankings, mix};
+use super::ranking::Tier;
+use super::{Mirrors, Rankings};
 
 /// Most alternates that a pick carries.
 pub const ALTERNATES_MAX: usize = 10;
@@ -88,7 +89,7 @@ pub(super) struct Eligibility<'a> {
 impl Eligibility<'_> {
     /// Whether the mirror may serve the request, wishes aside.
     #[inline]
-    fn may(&self, id: MirrorId) -> bool {
+    pub(super) fn may(&self, id: MirrorId) -> bool {
         let available = self.router.availability;
         available.routable.has(id)
             && self.ask.holders.has(id)
@@ -98,7 +99,7 @@ impl Eligibility<'_> {
             && !self.admission.never_for(id)
     }
 
-    fn avoided(&self, id: MirrorId) -> bool {
+    pub(super) fn avoided(&self, id: MirrorId) -> bool {
         self.ask.avoid.is_some_and(|avoid| avoid.has(id))
     }
 
@@ -156,53 +157,89 @@ impl<'a> Router<'a> {
     }
 
     fn choose_among(&self, ask: &Ask<'a>, alternates: usize, may: impl Fn(MirrorId) -> bool) -> Option<Pick> {
-        let (ranking, _) = self.rankings.at(ask.whereabouts.place);
-        let first = ranking.order.iter().position(|id| may(*id))?;
-        let tier = ranking.tiers.partition_point(|tier| usize::from(tier.end) <= first);
-        let mirror = self.pick_in_group(ask, ranking, tier, &may)?;
-        let mut pick = Pick { mirror, alternates: [mirror; ALTERNATES_MAX], count: 0 };
-        let rest = ranking.order[first..].iter().filter(|id| **id != mirror && may(**id));
-        for (slot, id) in pick.alternates.iter_mut().zip(rest.take(alternates)) {
-            *slot = *id;
-            pick.count += 1;
-        }
-        Some(pick)
+        let mut pick: Option<Pick> = None;
+        let _ = self.visit_peers(ask, |peers| {
+            let eligible = |id: MirrorId| peers.has(id) && may(id);
+            if pick.is_none() {
+                if !peers.members.iter().any(|id| eligible(*id)) {
+                    return ControlFlow::Continue(());
+                }
+                let mirror = self.rankings.spread(peers.tier).pick(ask.sticky, eligible);
+                pick = mirror.map(|mirror| Pick { mirror, alternates: [mirror; ALTERNATES_MAX], count: 0 });
+            }
+            let Some(pick) = &mut pick else { return ControlFlow::Continue(()) };
+            let rest = peers.members.iter().filter(|id| **id != pick.mirror && eligible(**id));
+            let room = pick.alternates.iter_mut().take(alternates).skip(pick.count.into());
+            for (slot, id) in room.zip(rest) {
+                *slot = *id;
+                pick.count += 1;
+            }
+            let full = usize::from(pick.count) >= alternates.min(ALTERNATES_MAX);
+            if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        pick
     }
 
-    /// Picks among mirrors that are equally near: those in the client's own network first, then the tier.
+    /// Visits all mirrors in order of preference, at a time those that are equally good for the request: of one group
+    /// first those in the client's own network, of these first those in its country (the group's first tier), of
+    /// these first those that an IPv6 client reaches by IPv6.
     #[inline]
-    fn pick_in_group(
+    pub(super) fn visit_peers(
         &self,
-        ask: &Ask<'a>,
-        ranking: &Ranking,
-        tier: usize,
-        may: &impl Fn(MirrorId) -> bool,
-    ) -> Option<MirrorId> {
-        if let Some(same_asn) = ask.whereabouts.asn.and_then(|asn| self.mirrors.in_asn(asn)) {
-            let group = group(ranking, tier);
-            let at_home = group.iter().copied().filter(|id| same_asn.has(*id) && may(*id));
-            let best = at_home.max_by_key(|id| mix(self.mirrors.get(*id).sticky ^ ask.sticky));
-            if best.is_some() {
-                return best;
+        ask: &Ask<'_>,
+        mut visit: impl FnMut(&Peers<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let (ranking, _) = self.rankings.at(ask.whereabouts.place);
+        let same_asn = ask.whereabouts.asn.and_then(|asn| self.mirrors.in_asn(asn));
+        let ipv4_only = Some(&self.availability.ipv4_only).filter(|_| ask.address.is_ipv6());
+        let networks = halves(same_asn, [true, false]);
+        let families = halves(ipv4_only.filter(|set| !set.is_empty()), [false, true]);
+        let mut start = 0;
+        for group in ranking.tiers.chunk_by(|a, b| a.group == b.group) {
+            let mut end = start;
+            for network in networks.iter().flatten() {
+                end = start;
+                for tier in group {
+                    let members = &ranking.order[end..usize::from(tier.end)];
+                    end = tier.end.into();
+                    for family in families.iter().flatten() {
+                        visit(&Peers { tier, members, parts: [*network, *family] })?;
+                    }
+                }
             }
+            start = end;
         }
-        let spread = self.rankings.spread(&ranking.tiers[tier]);
-        let ipv4_only = &self.availability.ipv4_only;
-        if ask.address.is_ipv6() && !ipv4_only.is_empty() {
-            let reachable = spread.pick(ask.sticky, |id| may(id) && !ipv4_only.has(id));
-            if reachable.is_some() {
-                return reachable;
-            }
-        }
-        spread.pick(ask.sticky, may)
+        ControlFlow::Continue(())
     }
 }
 
-/// The mirrors of the nearness group that a tier belongs to.
-fn group(ranking: &Ranking, tier: usize) -> &[MirrorId] {
-    let number = ranking.tiers[tier].group;
-    let before = |t: &Tier| t.group < number;
-    let start = ranking.tiers.iter().rev().find(|t| before(t)).map_or(0, |t| t.end);
-    let end = ranking.tiers.iter().rev().find(|t| t.group == number).map_or(start, |t| t.end);
-    &ranking.order[usize::from(start)..usize::from(end)]
+/// A part of a tier: the members of a set, or the others. Without a set, everybody.
+type Part<'a> = Option<(&'a MirrorSet, bool)>;
+
+/// The parts that a set divides mirrors into, `order` saying which comes first: the members (`true`) or the others.
+fn halves(set: Option<&MirrorSet>, order: [bool; 2]) -> [Option<Part<'_>>; 2] {
+    match set {
+        Some(set) => order.map(|members| Some(Some((set, members)))),
+        None => [Some(None), None],
+    }
+}
+
+/// Mirrors that are equally good for a request: those of a tier that are in all of the parts.
+pub(super) struct Peers<'a> {
+    /// The tier.
+    pub(super) tier: &'a Tier,
+    members: &'a [MirrorId],
+    parts: [Part<'a>; 2],
+}
+
+impl Peers<'_> {
+    /// Those among the tier's members, nearest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = MirrorId> {
+        self.members.iter().copied().filter(|id| self.has(*id))
+    }
+
+    #[inline]
+    fn has(&self, id: MirrorId) -> bool {
+        self.parts.iter().flatten().all(|(set, members)| set.has(id) == *members)
+    }
 }

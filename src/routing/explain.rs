@@ -1,11 +1,13 @@
 //! The same choice, in words: every mirror in order, and what became of it.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
 
 use crate::client::Place;
 use crate::model::{Exclusion, MirrorId};
 
-use super::choose::{ALTERNATES_MAX, Ask};
+use super::choose::Ask;
 use super::{Nearness, Router};
 
 /// What became of a mirror.
@@ -39,28 +41,25 @@ impl Router<'_> {
     /// All mirrors as this request sees them: the chosen one first, then those that could serve it in their order,
     /// then the excluded ones. `place` is where the client's whereabouts point.
     pub fn explain(&self, ask: &Ask<'_>, place: &Place) -> Vec<Candidate> {
-        let (ranking, _) = self.rankings.at(ask.whereabouts.place);
         let nearness = Nearness::of_all(self.mirrors, place);
         let eligibility = self.eligibility(ask);
-        let chosen = self.choose(ask, ALTERNATES_MAX).map(|pick| pick.mirror);
+        let chosen = self.choose(ask, 0).map(|pick| pick.mirror);
         let same_asn = ask.whereabouts.asn.and_then(|asn| self.mirrors.in_asn(asn));
-        let mut candidates: Vec<Candidate> = Vec::with_capacity(ranking.order.len());
-        let mut start = 0;
-        for tier in &ranking.tiers {
-            let end = usize::from(tier.end);
-            candidates.extend(ranking.order[start..end].iter().map(|id| Candidate {
-                mirror: *id,
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(self.mirrors.len());
+        let _ = self.visit_peers(ask, |peers| {
+            candidates.extend(peers.iter().map(|id| Candidate {
+                mirror: id,
                 nearness: nearness[id.index()],
-                group: tier.group.into(),
-                same_asn: same_asn.is_some_and(|set| set.has(*id)),
-                verdict: match eligibility.exclusion(*id) {
-                    _ if chosen == Some(*id) => Verdict::Chosen,
+                group: peers.tier.group.into(),
+                same_asn: same_asn.is_some_and(|set| set.has(id)),
+                verdict: match eligibility.exclusion(id) {
+                    _ if chosen == Some(id) => Verdict::Chosen,
                     Some(reason) => Verdict::Excluded(reason),
                     None => Verdict::Eligible,
                 },
             }));
-            start = end;
-        }
+            ControlFlow::Continue(())
+        });
         candidates.sort_by_key(|candidate| match candidate.verdict {
             Verdict::Chosen => 0,
             Verdict::Eligible => 1,
@@ -69,13 +68,19 @@ impl Router<'_> {
         candidates
     }
 
-    /// The mirrors that may serve a request, best first.
+    /// The mirrors that may serve a request, best first. Those that the client avoids only where there is no other.
     pub fn ranked(&self, ask: &Ask<'_>) -> Vec<MirrorId> {
         let Some(pick) = self.choose(ask, 0) else { return Vec::new() };
         let eligibility = self.eligibility(ask);
-        let (ranking, _) = self.rankings.at(ask.whereabouts.place);
-        let others = ranking.order.iter().copied();
-        let others = others.filter(|id| *id != pick.mirror && eligibility.exclusion(*id).is_none());
-        std::iter::once(pick.mirror).chain(others).collect()
+        let avoiding = !eligibility.avoided(pick.mirror);
+        let wanted = |id: &MirrorId| {
+            *id != pick.mirror && eligibility.may(*id) && !(avoiding && eligibility.avoided(*id))
+        };
+        let mut ranked = vec![pick.mirror];
+        let _ = self.visit_peers(ask, |peers| {
+            ranked.extend(peers.iter().filter(wanted));
+            ControlFlow::Continue(())
+        });
+        ranked
     }
 }
