@@ -22,28 +22,49 @@ pub struct ReleaseId {
 }
 
 /// What an asset is, as far as choosing one for a platform goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Preferred for a platform.
     Archive,
     /// Next.
     Binary,
-    /// Anything else that is a payload, in the order of the manifest.
-    Other,
+    /// Anything else that is a payload (`package`, `installer`, …), in the order of the manifest.
+    Other(KindText),
     /// Signatures, checksums and the like: never what a platform means.
-    Sidecar,
+    Sidecar(KindText),
+}
+
+/// The manifest's word for a kind, hashed: kinds are told apart, never written, and an asset has to stay small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindText(u32);
+
+impl KindText {
+    fn new(text: &str) -> Self {
+        Self((hash(text) >> 32) as u32)
+    }
 }
 
 impl Kind {
     /// From the manifest's text; absent means [`Kind::Other`].
     pub fn from_manifest(kind: Option<&str>) -> Self {
-        match kind {
-            Some("archive") => Self::Archive,
-            Some("binary") => Self::Binary,
-            Some("signature" | "checksum" | "sbom" | "provenance" | "certificate" | "attestation") => {
-                Self::Sidecar
+        let text = kind.unwrap_or_default();
+        match text {
+            "archive" => Self::Archive,
+            "binary" => Self::Binary,
+            "signature" | "checksum" | "sbom" | "provenance" | "certificate" | "attestation" => {
+                Self::Sidecar(KindText::new(text))
             }
-            _ => Self::Other,
+            _ => Self::Other(KindText::new(text)),
+        }
+    }
+
+    /// The less, the likelier it is what somebody who names only a platform wants.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Archive => 0,
+            Self::Binary => 1,
+            Self::Other(_) => 2,
+            Self::Sidecar(_) => 3,
         }
     }
 }
@@ -215,13 +236,13 @@ impl Release {
     /// The asset of a platform: of the wanted kind where one is named, else an archive, else a binary, else another
     /// payload. The first in the manifest where several are as good.
     pub fn by_platform(&self, platform: &Platform, kind: Option<&str>) -> Option<AssetIndex> {
-        let wanted = kind.map(|kind| Kind::from_manifest(Some(kind)));
-        let of_kind = |index: &&AssetIndex| match wanted {
-            Some(kind) => self.asset(**index).kind == kind,
-            None => self.asset(**index).kind != Kind::Sidecar,
+        let wanted = kind.filter(|kind| !kind.is_empty()).map(|kind| Kind::from_manifest(Some(kind)));
+        let of_kind = |index: &&AssetIndex| match (wanted, self.asset(**index).kind) {
+            (Some(wanted), kind) => kind == wanted,
+            (None, kind) => !matches!(kind, Kind::Sidecar(_)),
         };
         let indexes = self.by_platform.get(platform)?.iter().filter(of_kind);
-        indexes.min_by_key(|index| (self.asset(**index).kind, **index)).copied()
+        indexes.min_by_key(|index| (self.asset(**index).kind.rank(), **index)).copied()
     }
 
     /// `<hex>  <name>` of every asset, as `sha256sum -c` reads it.
@@ -287,11 +308,12 @@ mod tests {
 
     fn release(names: &[&str]) -> Release {
         let kind = |name: &str| match name {
-            n if n.ends_with(".tar.gz") => Kind::Archive,
-            n if n.ends_with(".minisig") => Kind::Sidecar,
-            n if n.ends_with(".exe") => Kind::Binary,
-            _ => Kind::Other,
+            n if n.ends_with(".tar.gz") => Some("archive"),
+            n if n.ends_with(".minisig") => Some("signature"),
+            n if n.ends_with(".exe") => Some("binary"),
+            _ => None,
         };
+        let kind = |name: &str| Kind::from_manifest(kind(name));
         let assets: Vec<_> =
             names.iter().map(|n| Asset::new(n, 1, Sha256::new([1; 32]), None, kind(n))).collect();
         let linux = Platform::parse("linux-amd64").unwrap();
@@ -356,9 +378,12 @@ mod tests {
 
     #[test]
     fn names_are_encoded_for_urls() {
-        let asset = Asset::new("dir/a b%ü?#", 1, Sha256::new([0; 32]), None, Kind::Other);
+        let asset = Asset::new("dir/a b%ü?#", 1, Sha256::new([0; 32]), None, Kind::from_manifest(None));
         assert_eq!(asset.url_path(), "dir/a%20b%25%C3%BC%3F%23");
         assert_eq!(asset.file_name(), "a b%ü?#");
-        assert_eq!(Asset::new("tool-1+2.zip", 1, Sha256::new([0; 32]), None, Kind::Other).encoded, None);
+        assert_eq!(
+            Asset::new("tool-1+2.zip", 1, Sha256::new([0; 32]), None, Kind::from_manifest(None)).encoded,
+            None
+        );
     }
 }
