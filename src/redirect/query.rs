@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// Longest query that is looked at, in bytes.
-const QUERY_MAX: usize = 4096;
-
-/// The parameters of a query in order. What is not UTF-8 after decoding is replaced, not refused: an unknown
+/// The parameters of a query in order; how long it can be is for the server's bound on request heads. What is not UTF-8 after decoding is replaced, not refused: an unknown
 /// parameter must not turn an answer into an error.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a>(&'a str);
@@ -15,7 +12,7 @@ pub struct Query<'a>(&'a str);
 impl<'a> Query<'a> {
     /// Of a URI.
     pub fn of(uri: &'a http::Uri) -> Self {
-        Self(uri.query().filter(|query| query.len() <= QUERY_MAX).unwrap_or_default())
+        Self(uri.query().unwrap_or_default())
     }
 
     /// Whether there is none.

@@ -102,7 +102,7 @@ fn select<'s>(
 }
 
 fn install<'s>(product: &'s ProductView, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
-    let version = query.first("version").unwrap_or("latest".into());
+    let version = query.first("version").filter(|v| !v.is_empty()).unwrap_or("latest".into());
     let (release, channel) = select(product, &version)?;
     let missing = |why| Missing { product: Some(product), channel, why };
     let platform = query.first("platform").filter(|p| !p.is_empty()).ok_or(missing(Why::NoPlatform))?;
