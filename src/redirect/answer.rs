@@ -74,8 +74,8 @@ impl Facts<'_> {
     }
 }
 
-/// Most words of `avoid` that are looked at.
-const AVOID_MAX: usize = 32;
+/// Most words of `avoid` that are looked at, in all.
+const AVOID_MAX: usize = 100;
 
 /// What a choice depends on, for a client and a release.
 pub fn ask_of<'a>(
@@ -86,7 +86,7 @@ pub fn ask_of<'a>(
     https: bool,
 ) -> Ask<'a> {
     Ask {
-        address: client,
+        address: client.to_canonical(),
         whereabouts,
         sticky: crate::routing::mix(sticky_key(client) ^ release.release.sticky),
         https,
@@ -236,15 +236,18 @@ fn wanted_list(headers: &HeaderMap, query: Query<'_>) -> Option<List> {
 /// The mirrors that the client asks to avoid, by `?avoid=` or `Waypost-Avoid`. Unknown names mean nothing.
 fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option<MirrorSet> {
     let mut avoided = MirrorSet::new();
+    let mut left = AVOID_MAX;
     let mut add = |list: &str| {
-        for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()).take(AVOID_MAX) {
+        for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let Some(fewer) = left.checked_sub(1) else { return };
+            left = fewer;
             snapshot.mirrors.add_avoided(word, &mut avoided);
         }
     };
     if !query.is_empty() {
-        query.all("avoid").take(AVOID_MAX).for_each(|list| add(&list));
+        query.all("avoid").for_each(|list| add(&list));
     }
-    let lines = headers.get_all("waypost-avoid").iter().take(AVOID_MAX);
+    let lines = headers.get_all("waypost-avoid").iter();
     lines.filter_map(|line| line.to_str().ok()).for_each(add);
     (!avoided.is_empty()).then_some(avoided)
 }

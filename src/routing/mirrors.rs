@@ -73,7 +73,10 @@ impl Mirror {
 pub struct Mirrors {
     all: Box<[Mirror]>,
     by_name: FxHashMap<MirrorName, MirrorId>,
+    /// By host and port.
     by_host: FxHashMap<Box<str>, MirrorSet>,
+    /// By host alone, where there is a port.
+    by_name_of_host: FxHashMap<Box<str>, MirrorSet>,
     by_asn: FxHashMap<Asn, MirrorSet>,
     /// Those that speak http without TLS.
     pub plain: MirrorSet,
@@ -86,9 +89,13 @@ impl Mirrors {
     pub fn new(mirrors: &[config::Mirror]) -> Self {
         let all: Box<[Mirror]> = mirrors.iter().map(compile).collect();
         let mut by_host: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
+        let mut by_name_of_host: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
         let mut by_asn: FxHashMap<Asn, MirrorSet> = FxHashMap::default();
         let mut plain = MirrorSet::new();
-        for (id, mirror) in ids(&all) {
+        for ((id, mirror), configured) in ids(&all).zip(mirrors) {
+            if let (Some(host), Some(_)) = (configured.url.host_str(), configured.url.port()) {
+                by_name_of_host.entry(host.into()).or_default().insert(id);
+            }
             by_host.entry(mirror.host.clone()).or_default().insert(id);
             if let Some(asn) = mirror.asn {
                 by_asn.entry(asn).or_default().insert(id);
@@ -98,7 +105,7 @@ impl Mirrors {
             }
         }
         let by_name = ids(&all).map(|(id, mirror)| (mirror.name.clone(), id)).collect();
-        Self { by_name, by_host, by_asn, plain, filter: Filter::new(mirrors), all }
+        Self { by_name, by_host, by_name_of_host, by_asn, plain, filter: Filter::new(mirrors), all }
     }
 
     /// The mirror with this id.
@@ -133,31 +140,31 @@ impl Mirrors {
         if self.by_asn.is_empty() { None } else { self.by_asn.get(&asn) }
     }
 
-    /// Adds the mirrors that a word of `avoid` means: a mirror's name, its host, or a URL on it.
+    /// Adds the mirrors that a word of `avoid` means: a mirror's name, its host with or without the port, or a URL on
+    /// it. Several mirrors may share a host: a URL means those whose base it begins with, or all, where it begins with
+    /// none (the mirror led further on its own host). Costs the same whatever the number of hosts.
     pub fn add_avoided(&self, word: &str, avoided: &mut MirrorSet) {
+        let mut add = |set: &MirrorSet| set.iter().for_each(|id| avoided.insert(id));
         if let Some(id) = self.id_of(word) {
-            avoided.insert(id);
-            return;
-        }
-        if let Some((_, rest)) = word.split_once("://") {
-            let path_of = |id: &MirrorId| {
-                let base = self.get(*id).base.split_once("://").map_or("", |(_, base)| base);
-                rest.to_ascii_lowercase().starts_with(&base.to_ascii_lowercase())
-            };
-            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            // Several mirrors may share a host: the URL means those whose base it begins with.
-            if let Some(same_host) = self.by_host.get(&*host.to_ascii_lowercase()) {
-                same_host.iter().filter(path_of).for_each(|id| avoided.insert(id));
-            }
-            return;
+            return avoided.insert(id);
         }
         let word = word.to_ascii_lowercase();
-        for (host, mirrors) in &self.by_host {
-            let without_port = host.rsplit_once(':').map_or(&**host, |(name, _)| name);
-            if **host == *word || without_port == word {
-                mirrors.iter().for_each(|id| avoided.insert(id));
-            }
-        }
+        let Some((scheme, rest)) = word.split_once("://") else {
+            self.by_host.get(&*word).into_iter().chain(self.by_name_of_host.get(&*word)).for_each(add);
+            return;
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (host, path) = rest.split_at(end);
+        let default_port = if scheme == "http" { ":80" } else { ":443" };
+        let host = host.strip_suffix(default_port).unwrap_or(host);
+        let Some(same_host) = self.by_host.get(host) else { return };
+        let on_base = |id: &MirrorId| {
+            let base = self.get(*id).base.splitn(4, '/').nth(3).unwrap_or_default();
+            let path = path.strip_prefix('/').unwrap_or_default();
+            path.get(..base.len()).is_some_and(|start| start.eq_ignore_ascii_case(base))
+        };
+        let meant: MirrorSet = same_host.iter().filter(on_base).collect();
+        add(if meant.is_empty() { same_host } else { &meant });
     }
 }
 
