@@ -119,11 +119,18 @@ impl Copies {
     /// assets: then everything is looked at again.
     pub fn from_bytes(bytes: &[u8], assets: AssetIndex) -> Option<Self> {
         let copies: Self = serde_json::from_slice(bytes).ok()?;
-        let words_fit = match &copies.held {
+        let held_fits = match &copies.held {
             Held::All => true,
-            Held::These(words) => words.len() <= (assets as usize).div_ceil(64),
+            Held::These(words) => {
+                words.iter().zip(ones(assets)).all(|(word, full)| word & !full == 0)
+                    && words.len() <= (assets as usize).div_ceil(64)
+            }
         };
-        (copies.assets == assets && words_fit).then_some(copies)
+        let trouble_fits = copies.trouble.keys().all(|asset| *asset < assets && !copies.holds(*asset));
+        let marks_fit = copies.marks.len() <= MARKS_MAX
+            && copies.marks.is_sorted_by(|a, b| a.0 < b.0)
+            && copies.marks.iter().all(|(asset, _)| copies.holds(*asset));
+        (copies.assets == assets && held_fits && trouble_fits && marks_fit).then_some(copies)
     }
 
     /// The ledger entry as it is stored.

@@ -98,6 +98,25 @@ fn a_release_that_grows_keeps_what_was_verified_wherever_it_stands_now() {
     assert_eq!(Copies::from_bytes(b"garbage", 66), None);
 }
 
+#[test]
+fn a_damaged_entry_is_unknown_and_never_believed() {
+    let mut copies = whole(3);
+    copies.fail(1, CopyFault::WrongDigest, None, NOW, PACE);
+    let text = String::from_utf8(copies.to_bytes()).unwrap();
+    assert_eq!(Copies::from_bytes(text.as_bytes(), 3), Some(copies));
+    for (whole, damaged) in [
+        ("\"These\":[5]", "\"These\":[13]"),
+        ("\"These\":[5]", "\"These\":[5,0]"),
+        ("\"These\":[5]", "\"These\":[7]"),
+        ("\"trouble\":{\"1\"", "\"trouble\":{\"3\""),
+        ("\"marks\":[[0,7]", "\"marks\":[[1,7]"),
+        ("\"marks\":[[0,7],[2,7]]", "\"marks\":[[2,7],[0,7]]"),
+    ] {
+        assert!(text.contains(whole), "{text}");
+        assert_eq!(Copies::from_bytes(text.replace(whole, damaged).as_bytes(), 3), None, "{damaged}");
+    }
+}
+
 proptest! {
     #[test]
     fn agrees_with_a_row_per_copy(
