@@ -5,6 +5,8 @@
 mod documents;
 #[path = "decision/site.rs"]
 mod site;
+#[path = "decision/stickiness.rs"]
+mod stickiness;
 #[path = "decision/table.rs"]
 mod table;
 #[path = "support/world.rs"]
