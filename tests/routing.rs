@@ -199,7 +199,11 @@ impl Built {
         let mirrors = Mirrors::new(&world.mirrors);
         let locator = Locator::build(&GeoIp::default(), &world.rules, &world.regions).unwrap();
         let rankings = Rankings::new(&mirrors, locator.places(), &world.regions, &world.routing);
-        let availability = Availability::new(now.out.clone(), now.ipv6_only.clone(), now.ipv4_only.clone());
+        let availability = Availability {
+            ipv6_only: now.ipv6_only.clone(),
+            ipv4_only: now.ipv4_only.clone(),
+            ..Availability::new(now.out.clone())
+        };
         Self { mirrors, locator, rankings, availability }
     }
 

@@ -102,6 +102,7 @@ fn log(snapshot: &Snapshot, inquiry: &Inquiry<'_>, facts: &Facts<'_>, status: St
         version,
         asset,
         outcome = facts.outcome.as_str(),
+        reason = facts.reason.map(|reason| reason.as_str()),
         region,
         mirror,
         network = %client_network(inquiry.client),

@@ -159,6 +159,11 @@ impl ProductMeters {
         self.requests[slot].get_or_init(child).inc();
     }
 
+    /// Counts a request that no mirror could serve, by what kept most of them from it.
+    pub fn unserved(&self, reason: &str) {
+        self.delivery.metrics.unserved.with_label_values(&[reason]).inc();
+    }
+
     /// Counts a redirect.
     #[inline]
     pub fn redirected(&self, region: Option<usize>, mirror: usize) {

@@ -19,8 +19,8 @@ pub struct Metrics {
     pub redirects: IntCounterVec,
     /// Seconds from the parsed request to the finished answer, by `region`.
     pub redirect_duration: HistogramVec,
-    /// Mirrors that were no candidate when a request found none at all, by `reason`.
-    pub exclusions: IntCounterVec,
+    /// Requests that no mirror could serve, by the `reason` that kept most mirrors from it.
+    pub unserved: IntCounterVec,
     /// 1 where a mirror is in rotation, by `mirror`, `region`.
     pub mirror_healthy: IntGaugeVec,
     /// Seconds per phase of a probe, by `mirror`, `region`, `phase`.
@@ -113,9 +113,9 @@ impl Metrics {
                 &["region"],
                 ANSWER_BUCKETS,
             ),
-            exclusions: make.counters(
-                "waypost_exclusions_total",
-                "Mirrors passed over when no mirror could serve a request, by reason",
+            unserved: make.counters(
+                "waypost_unserved_total",
+                "Requests that no mirror could serve, by what kept most mirrors from it",
                 &["reason"],
             ),
             mirror_healthy: make.gauges("waypost_mirror_healthy", "1 where a mirror is in rotation", mirror),

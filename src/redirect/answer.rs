@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use crate::client::{Whereabouts, sticky_key};
 use crate::metrics::{Outcome, ProductMeters};
-use crate::model::{AssetIndex, MirrorId, MirrorSet, RegionId};
+use crate::model::{AssetIndex, Exclusion, MirrorId, MirrorSet, RegionId};
 use crate::routing::Ask;
 use crate::snapshot::{ProductView, ReleaseView, Snapshot};
 
@@ -50,6 +50,8 @@ pub struct Facts<'s> {
     pub region: Option<RegionId>,
     /// The chosen mirror.
     pub mirror: Option<MirrorId>,
+    /// What kept most mirrors from serving the request, where none could.
+    pub reason: Option<Exclusion>,
 }
 
 /// An answer.
@@ -71,9 +73,14 @@ impl Facts<'_> {
         if let Some(mirror) = self.mirror {
             meters.redirected(region, mirror.index());
         }
+        if let Some(reason) = self.reason {
+            meters.unserved(reason.as_str());
+        }
     }
 }
 
+/// The header that says the same as `?avoid=`.
+const AVOID: HeaderName = HeaderName::from_static("waypost-avoid");
 /// Most words of `avoid` that are looked at, in all.
 const AVOID_MAX: usize = 100;
 
@@ -147,7 +154,8 @@ fn refusal<'s>(
 ) -> Answer<'s> {
     let response = problem(status, detail, inquiry.headers, Some(&snapshot.settings.cache_control));
     let Missing { product, channel, .. } = missing;
-    Answer { response, facts: Facts { outcome, product, channel, asset: None, region: None, mirror: None } }
+    let facts = Facts { outcome, product, channel, asset: None, region: None, mirror: None, reason: None };
+    Answer { response, facts }
 }
 
 fn deliver<'s>(
@@ -159,7 +167,8 @@ fn deliver<'s>(
 ) -> Answer<'s> {
     let release = &*found.release.release;
     let (product, channel) = (Some(found.product), found.channel);
-    let about = |outcome, asset| Facts { outcome, product, channel, asset, region: None, mirror: None };
+    let about =
+        |outcome, asset| Facts { outcome, product, channel, asset, region: None, mirror: None, reason: None };
     let metadata = |response, asset| Answer { response, facts: about(Outcome::Metadata, asset) };
     let (asset, listed) = match found.target {
         Target::Sums => return metadata(lists::sums(snapshot, release), None),
@@ -178,7 +187,9 @@ fn deliver<'s>(
     if let Some(list) = listed {
         let mut ranked = snapshot.router().ranked(&ask);
         ranked.truncate(lists::LISTED_MAX);
-        return metadata(list.write(snapshot, release, asset, &ranked), of);
+        if !ranked.is_empty() {
+            return metadata(list.write(snapshot, release, asset, &ranked), of);
+        }
     }
     match snapshot.router().choose(&ask, snapshot.settings.alternates) {
         Some(pick) => {
@@ -188,7 +199,8 @@ fn deliver<'s>(
         None => {
             let detail = "no healthy mirror holds a verified copy just now";
             let response = problem(StatusCode::SERVICE_UNAVAILABLE, detail, inquiry.headers, None);
-            Answer { response, facts: about(Outcome::NoMirror, of) }
+            let reason = snapshot.router().most_excluded_by(&ask);
+            Answer { response, facts: Facts { reason, ..about(Outcome::NoMirror, of) } }
         }
     }
 }
@@ -241,13 +253,13 @@ fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option
         for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             let Some(fewer) = left.checked_sub(1) else { return };
             left = fewer;
-            snapshot.mirrors.add_avoided(word, &mut avoided);
+            snapshot.router().add_avoided(word, &mut avoided);
         }
     };
     if !query.is_empty() {
         query.all("avoid").for_each(|list| add(&list));
     }
-    let lines = headers.get_all("waypost-avoid").iter();
+    let lines = headers.get_all(AVOID).iter();
     lines.filter_map(|line| line.to_str().ok()).for_each(add);
     (!avoided.is_empty()).then_some(avoided)
 }

