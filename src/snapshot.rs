@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use rustc_hash::FxHashMap;
 
 use crate::catalog::Release;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub status: StatusCode,
     /// `private, max-age=<ttl>`.
     pub cache_control: HeaderValue,
+    /// The header maps of redirects, by the number of alternates; made by `redirect::templates`.
+    pub redirects: Box<[HeaderMap]>,
     /// How many duplicates follow the chosen mirror's.
     pub alternates: usize,
     /// The public URL without a trailing slash; empty where none is configured: links are relative then.

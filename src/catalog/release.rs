@@ -138,10 +138,12 @@ pub struct Release {
     pub assets: Box<[Asset]>,
     /// SHA-256 of the manifest's bytes.
     pub manifest_sha256: Sha256,
-    /// Product and version as they stand in a URL.
+    /// The product as it stands in a URL.
     pub url_product: Box<str>,
-    /// See `url_product`.
+    /// The version as it stands in a URL.
     pub url_version: Box<str>,
+    /// `<product>/<version>/` as it stands in a URL.
+    pub url_prefix: Box<str>,
     /// The checksums of all assets, written when first asked for.
     sums: OnceLock<Bytes>,
     /// A number for this release that is the same in every process: part of the stickiness of clients.
@@ -187,7 +189,7 @@ impl Release {
         for (platform, index) in parts.platforms {
             by_platform.entry(platform).or_default().push(index);
         }
-        let url_product = encode_path(&parts.id.product).into();
+        let url_product: Box<str> = encode_path(&parts.id.product).into();
         let url_version: Box<str> = encode_path(parts.id.version.as_str()).into();
         let sticky = hash(&parts.id.product) ^ hash(parts.id.version.bare()).rotate_left(17);
         let by_versionless = versionless_index(&assets, parts.id.version.bare());
@@ -197,6 +199,7 @@ impl Release {
             channels: parts.channels,
             assets,
             manifest_sha256: parts.manifest_sha256,
+            url_prefix: format!("{url_product}/{url_version}/").into(),
             url_product,
             url_version,
             sums: OnceLock::new(),

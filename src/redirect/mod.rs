@@ -21,5 +21,6 @@ mod resolve;
 
 pub use accept::{Wanted, wanted};
 pub use answer::{Answer, Body, Facts, Inquiry, answer, ask_of};
+pub use headers::templates;
 pub use problem::problem;
 pub use resolve::{Found, Missing, Target, resolve};

@@ -15,6 +15,10 @@ use super::query::Query;
 ///
 /// `None` where it is not UTF-8 after decoding, or holds control characters or a backslash.
 pub fn decode(path: &str) -> Option<Cow<'_, str>> {
+    // Nearly every path, in one pass.
+    if path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%' && byte != b'\\') {
+        return Some(path.into());
+    }
     let text = if path.contains('%') { percent_decode_str(path).decode_utf8().ok()? } else { path.into() };
     (!text.contains(|c: char| c.is_control() || c == '\\')).then_some(text)
 }

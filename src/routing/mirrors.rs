@@ -19,8 +19,8 @@ pub struct Mirror {
     pub base: Box<str>,
     /// Host (and port) of the URL, as browsers show it.
     pub host: Box<str>,
-    /// Where it keeps files below `base`.
-    pub layout: Layout,
+    /// Where it keeps files below `base`; `None`: `{product}/{version}/{asset}`, as nearly all do.
+    pub layout: Option<Layout>,
     /// The operator's region.
     pub region: Option<RegionId>,
     /// Where it is.
@@ -45,18 +45,12 @@ impl Mirror {
     /// Writes the URL of an asset.
     pub fn write_url(&self, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
         out.extend_from_slice(self.base.as_bytes());
-        self.write_path(release, asset, out);
-    }
-
-    fn write_path(&self, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
-        for part in &self.layout.0 {
-            let text = match part {
-                LayoutPart::Literal(text) => text,
-                LayoutPart::Product => &*release.url_product,
-                LayoutPart::Version => &*release.url_version,
-                LayoutPart::Asset => asset.url_path(),
-            };
-            out.extend_from_slice(text.as_bytes());
+        match &self.layout {
+            None => {
+                out.extend_from_slice(release.url_prefix.as_bytes());
+                out.extend_from_slice(asset.url_path().as_bytes());
+            }
+            Some(layout) => write_path(layout, release, asset, out),
         }
     }
 
@@ -65,6 +59,18 @@ impl Mirror {
         let mut url = Vec::new();
         self.write_url(release, asset, &mut url);
         String::from_utf8_lossy(&url).into_owned()
+    }
+}
+
+fn write_path(layout: &Layout, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
+    for part in &layout.0 {
+        let text = match part {
+            LayoutPart::Literal(text) => text,
+            LayoutPart::Product => &*release.url_product,
+            LayoutPart::Version => &*release.url_version,
+            LayoutPart::Asset => asset.url_path(),
+        };
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -183,7 +189,7 @@ fn compile(mirror: &config::Mirror) -> Mirror {
         name: mirror.name.clone(),
         base: mirror.url.as_str().into(),
         host: host.into(),
-        layout: mirror.layout.clone(),
+        layout: Some(&mirror.layout).filter(|layout| **layout != Layout::default()).cloned(),
         region: mirror.region,
         location: mirror.location,
         direction: mirror.location.map(|l| l.direction()),

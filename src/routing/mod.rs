@@ -9,7 +9,7 @@ mod mirrors;
 mod ranking;
 mod spread;
 
-pub use choose::{Ask, Availability, Pick, Router};
+pub use choose::{ALTERNATES_MAX, Ask, Availability, Pick, Router};
 pub use explain::{Candidate, Verdict};
 pub use holders::Holders;
 pub use mirrors::{Mirror, Mirrors};

@@ -68,10 +68,12 @@ impl Prepared {
 fn settings(config: &Config) -> Settings {
     let ttl = config.redirect.ttl.as_secs();
     let public_url = config.server.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    let cache_control = HeaderValue::from_str(&format!("private, max-age={ttl}"))
+        .unwrap_or(HeaderValue::from_static("no-store"));
     Settings {
+        redirects: crate::redirect::templates(&cache_control),
         status: config.redirect.status,
-        cache_control: HeaderValue::from_str(&format!("private, max-age={ttl}"))
-            .unwrap_or(HeaderValue::from_static("no-store")),
+        cache_control,
         alternates: config.redirect.alternates,
         public_https: public_url.is_some_and(|url| url.starts_with("https:")),
         public_url: public_url.unwrap_or_default().into(),

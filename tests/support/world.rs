@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use waypost::catalog::{Asset, Kind, Platform, Release, ReleaseId, ReleaseParts};
-use waypost::client::{Forwarded, Locator};
 use waypost::config::{Config, parse};
 use waypost::metrics::{DeliveryMeters, Metrics};
 use waypost::model::{ChannelName, Exclusion, MirrorId, ProductName, Sha256, Sha512, Timestamp, Version};
-use waypost::routing::{Availability, Holders, Mirrors, Rankings};
-use waypost::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Settings, Snapshot};
+use waypost::routing::{Availability, Holders};
+use waypost::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Snapshot};
+use waypost::workers::Prepared;
 
 /// A file of a release: name, kind and platform; an empty text stands for none.
 pub type File = (&'static str, &'static str, &'static str);
@@ -111,41 +110,25 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
 
 /// The snapshot of a configuration, these products, and mirrors that are out for a reason.
 pub fn snapshot(config: &Config, products: &[Product], out: &[(&str, Exclusion)]) -> Snapshot {
-    let mirrors = Mirrors::new(&config.mirrors);
-    let locator = Locator::build(&config.geoip, &config.client_networks, &config.regions).unwrap();
-    let rankings = Rankings::new(&mirrors, locator.places(), &config.regions, &config.routing);
+    let prepared = Prepared::new(Arc::new(config.clone()), None, &Arc::new(Metrics::new())).unwrap();
     let exclusion = |mirror: &waypost::config::Mirror| {
         out.iter().find(|(name, _)| *name == mirror.name.as_str()).map(|(_, exclusion)| *exclusion)
     };
     let exclusions = config.mirrors.iter().map(exclusion).collect();
-    let delivery = Arc::new(DeliveryMeters::new(
-        Arc::new(Metrics::new()),
-        config.regions.iter().map(|r| r.name.as_str()),
-        config.mirrors.iter().map(|m| m.name.as_str()),
-    ));
-    let url = config.server.public_url.as_ref();
-    let products = products.iter().map(|p| (ProductName::new(p.name).unwrap(), p));
-    let cache_control = format!("private, max-age={}", config.redirect.ttl.as_secs());
+    let view =
+        |p: &Product| (ProductName::new(p.name).unwrap(), Arc::new(product(config, &prepared.delivery, p)));
     Snapshot {
         generation: 1,
         published_at: Timestamp::default(),
-        settings: Arc::new(Settings {
-            status: config.redirect.status,
-            cache_control: HeaderValue::from_str(&cache_control).unwrap(),
-            alternates: config.redirect.alternates,
-            public_url: url.map_or("", |url| url.as_str().trim_end_matches('/')).into(),
-            public_https: url.is_some_and(|url| url.scheme() == "https"),
-            forwarded: Forwarded::new(&config.server.trusted_proxies, config.server.client_header),
-            regions: config.regions.iter().map(|r| r.name.clone()).collect(),
-        }),
         availability: Arc::new(Availability::new(exclusions)),
         catalog: Arc::new(CatalogView {
-            products: products.map(|(name, p)| (name, Arc::new(product(config, &delivery, p)))).collect(),
-            unnamed: Some(Arc::new(delivery.per_product("", [].into_iter()))),
+            products: products.iter().map(view).collect(),
+            unnamed: Some(prepared.unnamed),
         }),
-        timing: Arc::new(delivery.per_region()),
-        mirrors: Arc::new(mirrors),
-        locator: Arc::new(locator),
-        rankings: Arc::new(rankings),
+        settings: prepared.settings,
+        timing: prepared.timing,
+        mirrors: prepared.mirrors,
+        locator: prepared.locator,
+        rankings: prepared.rankings,
     }
 }
