@@ -32,18 +32,37 @@ enum Reader {
     Remote(remote::RemoteReader),
 }
 
+impl Reader {
+    fn new(at: OriginAt, fetcher: Fetcher) -> Self {
+        match at {
+            OriginAt::Folder(folder) => Self::Folder(folder::FolderReader::new(folder)),
+            OriginAt::Url(url) => Self::Remote(remote::RemoteReader::new(url, fetcher)),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Listing, String> {
+        match self {
+            Self::Folder(reader) => reader.read().await,
+            Self::Remote(reader) => reader.read().await,
+        }
+    }
+}
+
+/// Reads the index and every manifest once, for a check before the service runs.
+///
+/// # Errors
+///
+/// Why the origin cannot be read. A manifest that cannot is `Listed::Refused`.
+pub async fn look_once(origin: &Origin, fetcher: &Fetcher) -> Result<BTreeMap<String, Listed>, String> {
+    Reader::new(origin.at.clone(), fetcher.clone()).read().await
+}
+
 /// Looks at the origin at every interval, and whenever it is woken; the first time at once.
 pub async fn run(origin: Origin, fetcher: Fetcher, handle: Handle, wake: Arc<Notify>, metrics: Arc<Metrics>) {
     let poll: Duration = origin.poll;
-    let mut reader = match origin.at {
-        OriginAt::Folder(folder) => Reader::Folder(folder::FolderReader::new(folder)),
-        OriginAt::Url(url) => Reader::Remote(remote::RemoteReader::new(url, fetcher)),
-    };
+    let mut reader = Reader::new(origin.at, fetcher);
     loop {
-        let listing = match &mut reader {
-            Reader::Folder(reader) => reader.read().await,
-            Reader::Remote(reader) => reader.read().await,
-        };
+        let listing = reader.read().await;
         let outcome = if listing.is_ok() { "ok" } else { "unreadable" };
         metrics.origin_polls.with_label_values(&[outcome]).inc();
         let reading = listing.map_or_else(Reading::Unreadable, Reading::Listing);

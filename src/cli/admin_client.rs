@@ -1,0 +1,278 @@
+//! Talks to the running service: over its local socket, or over its admin listener.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use url::{Host, Url};
+
+use super::config_file::ConfigFile;
+use super::outcome::{CliError, printable};
+
+/// From connecting to the last byte of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Largest answer, in bytes.
+const ANSWER_MAX: usize = 64 << 20;
+/// The local socket's name in the state folder.
+const SOCKET: &str = "admin.sock";
+
+/// Which service a command talks to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Service {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// A service elsewhere, by its admin listener, such as http://10.0.0.5:9180; it answers questions and takes no orders
+    #[arg(long, value_name = "URL", conflicts_with = "given")]
+    admin: Option<Url>,
+}
+
+impl Service {
+    /// A client that asks questions.
+    ///
+    /// # Errors
+    ///
+    /// Where the configuration, which tells where the socket is, cannot be read, or the URL is of another kind.
+    pub fn client(&self) -> Result<AdminClient, CliError> {
+        match &self.admin {
+            Some(url) => AdminClient::remote(url),
+            None => Ok(AdminClient::local(&self.config.load()?.config.server.state)),
+        }
+    }
+
+    /// A client that gives orders, which the service takes on its local socket only.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Service::client`], and where `--admin` was given.
+    pub fn operator(&self) -> Result<AdminClient, CliError> {
+        match self.admin {
+            None => self.client(),
+            Some(_) => Err(CliError::Usage(
+                "orders are taken on the local socket only: run this on the service's machine, with --config FILE \
+                 and without --admin"
+                    .into(),
+            )),
+        }
+    }
+}
+
+/// A service's admin interface; each request has a connection of its own.
+#[derive(Debug, Clone)]
+pub enum AdminClient {
+    /// The local socket.
+    Local(PathBuf),
+    /// A listener, as `host:port`.
+    Remote(Url),
+}
+
+/// An answer of 200.
+#[derive(Debug, Clone)]
+pub struct Answer(Bytes);
+
+impl Answer {
+    /// The JSON as it came.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// The JSON's values.
+    ///
+    /// # Errors
+    ///
+    /// Where it is something else: another program answers, or another version.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, CliError> {
+        serde_json::from_slice(&self.0).map_err(|error| {
+            CliError::Unknown(format!("the answer is not understood ({error}); is the service of another version?"))
+        })
+    }
+}
+
+impl AdminClient {
+    /// The service whose state is in this folder.
+    pub fn local(state: &Path) -> Self {
+        Self::Local(state.join(SOCKET))
+    }
+
+    fn remote(url: &Url) -> Result<Self, CliError> {
+        match (url.scheme(), url.host()) {
+            ("http", Some(_)) => Ok(Self::Remote(url.clone())),
+            _ => Err(CliError::Usage(format!("{url} is no http URL; write it like http://10.0.0.5:9180"))),
+        }
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// `No` where there is no such thing, `Unknown` where no answer came or the service is not well.
+    pub async fn get(&self, target: &str) -> Result<Answer, CliError> {
+        self.ask(Method::GET, target, Bytes::new()).await
+    }
+
+    /// Gives an order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AdminClient::get`].
+    pub async fn post(&self, target: &str, body: &Value) -> Result<Answer, CliError> {
+        self.ask(Method::POST, target, body.to_string().into()).await
+    }
+
+    async fn ask(&self, method: Method, target: &str, body: Bytes) -> Result<Answer, CliError> {
+        match tokio::time::timeout(PATIENCE, self.exchange(method, target, body)).await {
+            Ok(Ok((status, body))) => answer(status, body),
+            Ok(Err(why)) => Err(self.silent(&why)),
+            Err(_) => Err(self.silent(&format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn silent(&self, why: &str) -> CliError {
+        CliError::Unknown(match self {
+            Self::Local(socket) => format!(
+                "the service does not answer on {}: {why}; is it running (`waypost serve`), and with this \
+                 configuration and user?",
+                socket.display()
+            ),
+            Self::Remote(url) => {
+                format!("the service does not answer on {url}: {why}; is it running, with `[server] admin` there?")
+            }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let host = match self {
+            Self::Local(_) => "localhost",
+            Self::Remote(url) => &url[url::Position::BeforeHost..url::Position::AfterPort],
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| error.to_string())?;
+        match self {
+            Self::Local(socket) => {
+                send(UnixStream::connect(socket).await.map_err(|error| error.to_string())?, request).await
+            }
+            Self::Remote(url) => send(connect(url).await.map_err(|error| error.to_string())?, request).await,
+        }
+    }
+}
+
+async fn connect(url: &Url) -> std::io::Result<TcpStream> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    match url.host() {
+        Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
+        Some(Host::Ipv4(ip)) => TcpStream::connect((ip, port)).await,
+        Some(Host::Ipv6(ip)) => TcpStream::connect((ip, port)).await,
+        None => Err(std::io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), String> {
+    let broken = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let exchange = async {
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        // The connection's end wakes the exchange, which knows more of what came until then.
+        _ = connection => exchange.await,
+    }
+}
+
+/// The one place where a status becomes an exit code.
+fn answer(status: StatusCode, body: Bytes) -> Result<Answer, CliError> {
+    if status.is_success() {
+        return Ok(Answer(body));
+    }
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let said = ["detail", "title"].iter().find_map(|key| problem[key].as_str());
+    let said = said.map_or_else(|| status.to_string(), |said| printable(said, 2000));
+    Err(match status {
+        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE => CliError::No(said),
+        StatusCode::FORBIDDEN => {
+            CliError::Usage(format!("{said}; orders are taken on the local socket only"))
+        }
+        other if other.is_client_error() => CliError::Usage(said),
+        other => CliError::Unknown(format!("the service answered {}: {said}", other.as_u16())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cli::outcome::Exit;
+
+    /// A service that answers one request with these bytes and closes.
+    async fn service(says: &'static [u8]) -> AdminClient {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(says).await.unwrap();
+        });
+        AdminClient::remote(&url.parse().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_and_a_refusal_becomes_an_exit_code() {
+        let well = service(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\": 17}").await;
+        let read: Value = well.get("/v1/mirrors").await.unwrap().read().unwrap();
+        assert_eq!(read["a"], 17);
+        let cases: [(&'static [u8], Exit, &str); 5] = [
+            (b"HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n{\"detail\": \"no mirror x\"}", Exit::No, "no mirror x"),
+            (b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n{\"title\": \"no\"}", Exit::Usage, "local socket"),
+            (b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\nnot json", Exit::Unknown, "503"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut", Exit::Unknown, "does not answer"),
+            (b"220 mail.example ESMTP\r\n", Exit::Unknown, "does not answer"),
+        ];
+        for (says, exit, text) in cases {
+            let error = service(says).await.get("/").await.unwrap_err();
+            assert_eq!(error.exit(), exit, "{error}");
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_the_message_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = AdminClient::local(folder.path()).get("/v1/mirrors").await.unwrap_err();
+        assert_eq!(error.exit(), Exit::Unknown);
+        assert!(error.to_string().contains("admin.sock"), "{error}");
+        assert!(error.to_string().contains("is it running"), "{error}");
+        for odd in ["https://10.0.0.5/", "localhost:9180", "unix:/x"] {
+            assert_eq!(AdminClient::remote(&odd.parse().unwrap()).unwrap_err().exit(), Exit::Usage);
+        }
+    }
+}

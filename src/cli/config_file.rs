@@ -1,0 +1,46 @@
+//! Which configuration file a command means.
+
+use std::path::{Path, PathBuf};
+
+use super::outcome::{CliError, complain};
+use crate::config::{self, Loaded};
+
+/// Where it is looked for, in this order, when nothing is said.
+const PLACES: [&str; 2] = ["waypost.toml", "/etc/waypost/waypost.toml"];
+
+/// `--config`
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration file [default: waypost.toml where there is one, else /etc/waypost/waypost.toml]
+    #[arg(long = "config", value_name = "FILE")]
+    given: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The file.
+    ///
+    /// # Errors
+    ///
+    /// Where none is named and none is found.
+    pub fn path(&self) -> Result<PathBuf, CliError> {
+        let found = PLACES.iter().map(Path::new).find(|place| place.exists()).map(Path::to_owned);
+        self.given.clone().or(found).ok_or_else(|| {
+            let [here, there] = PLACES;
+            CliError::Usage(format!("there is neither {here} nor {there}; name the file with --config FILE"))
+        })
+    }
+
+    /// The file's values.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, one problem a line.
+    pub fn load(&self) -> Result<Loaded, CliError> {
+        config::load(&self.path()?).map_err(|problems| {
+            complain(problems.to_string());
+            let count = problems.iter().count();
+            let things = if count == 1 { "problem" } else { "problems" };
+            CliError::Usage(format!("the configuration has {count} {things}"))
+        })
+    }
+}

@@ -1,0 +1,339 @@
+//! `waypost mirror`: what mirrors hold, and orders to them.
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::admin_client::{AdminClient, Service};
+use super::outcome::{CliError, Exit, print, printable};
+use super::span;
+use super::table::{Align, Table};
+use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
+
+/// What to do with mirrors.
+#[derive(Debug, Subcommand)]
+pub enum MirrorCommand {
+    /// All mirrors: state, copies, last look
+    List(ListArgs),
+    /// One mirror: what it holds of each release, and what is wrong with its copies
+    Show(ShowArgs),
+    /// Sends nobody to a mirror until it is undrained
+    Drain(OrderArgs),
+    /// Uses a drained mirror again
+    Undrain(OrderArgs),
+    /// Hashes every copy on a mirror again
+    Verify(OrderArgs),
+}
+
+/// `waypost mirror list`
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    service: Service,
+    /// Prints the service's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `waypost mirror show`
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The mirror
+    name: MirrorName,
+    #[command(flatten)]
+    service: Service,
+    /// Prints the service's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `waypost mirror drain`, `undrain` and `verify`
+#[derive(Debug, clap::Args)]
+pub struct OrderArgs {
+    /// The mirror
+    name: MirrorName,
+    /// Why; it is recorded with the order
+    #[arg(long, value_name = "TEXT", default_value = "not given")]
+    reason: String,
+    #[command(flatten)]
+    service: Service,
+    /// Prints the service's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mirrors {
+    mirrors: Vec<Mirror>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mirror {
+    name: String,
+    url: String,
+    region: Option<String>,
+    country: Option<String>,
+    weight: u32,
+    state: Option<String>,
+    drained: bool,
+    reason: Option<String>,
+    last_fault: Option<String>,
+    since: Option<String>,
+    probed_at: Option<String>,
+    copies: Option<Copies>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    releases: Vec<Holding>,
+}
+
+/// How many copies are in which state.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+pub(super) struct Copies {
+    /// Verified.
+    pub verified: u64,
+    /// Not looked at yet.
+    pub pending: u64,
+    /// Not there.
+    pub missing: u64,
+    /// Something else is there.
+    pub corrupt: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Holding {
+    product: String,
+    version: String,
+    complete: bool,
+    copies: Copies,
+    trouble: Option<Vec<Trouble>>,
+}
+
+/// A copy in trouble.
+#[derive(Debug, Deserialize)]
+pub(super) struct Trouble {
+    asset: String,
+    reason: String,
+    since: String,
+    tries: u32,
+    next_try: String,
+    evidence: Option<Evidence>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Evidence {
+    #[serde(default)]
+    detail: String,
+    status: Option<u16>,
+    size: Option<u64>,
+    sha256: Option<String>,
+    first_bytes: Option<String>,
+    final_url: Option<String>,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+///
+/// Where there is no such mirror, or the service does not answer.
+pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
+    match command {
+        MirrorCommand::List(args) => list(&args).await,
+        MirrorCommand::Show(args) => show(&args).await,
+        MirrorCommand::Drain(args) => order(&args, "drain", "drained: nobody is sent there from now on").await,
+        MirrorCommand::Undrain(args) => order(&args, "undrain", "in use again").await,
+        MirrorCommand::Verify(args) => {
+            order(&args, "verify", "every copy is hashed again; `waypost mirror show` tells how far it is").await
+        }
+    }
+}
+
+async fn list(args: &ListArgs) -> Result<Exit, CliError> {
+    let answer = args.service.client()?.get("/v1/mirrors").await?;
+    match args.json {
+        true => print(answer.text()),
+        false => print(listing(&answer.read::<Mirrors>()?.mirrors, SystemClock.now())),
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
+    let answer = args.service.client()?.get(&target(&args.name, "")).await?;
+    match args.json {
+        true => print(answer.text()),
+        false => print(page(&answer.read()?, SystemClock.now())),
+    }
+    Ok(Exit::Done)
+}
+
+async fn order(args: &OrderArgs, verb: &str, done: &str) -> Result<Exit, CliError> {
+    let client: AdminClient = args.service.operator()?;
+    let body = json!({ "reason": args.reason, "actor": actor() });
+    let answer = client.post(&target(&args.name, verb), &body).await?;
+    match args.json {
+        true => print(answer.text()),
+        false => print(format!("{}: {done}", args.name)),
+    }
+    Ok(Exit::Done)
+}
+
+fn target(name: &MirrorName, verb: &str) -> String {
+    let name = crate::catalog::encode_path(name.as_str());
+    if verb.is_empty() { format!("/v1/mirrors/{name}") } else { format!("/v1/mirrors/{name}/{verb}") }
+}
+
+/// Who gives an order, as far as the environment tells; whoever may open the socket could claim any name.
+fn actor() -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|key| std::env::var(key).ok());
+    name.filter(|name| !name.is_empty()).map_or_else(|| "somebody".into(), |name| printable(&name, 64))
+}
+
+fn standing(mirror: &Mirror) -> String {
+    let state = mirror.state.as_deref().unwrap_or("unknown");
+    if mirror.drained { format!("{state}, drained") } else { state.to_owned() }
+}
+
+fn moment(at: Option<&String>, now: Timestamp) -> String {
+    at.map_or_else(|| "never".into(), |at| span::relative(at, now))
+}
+
+fn listing(mirrors: &[Mirror], now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        ("MIRROR", Align::Left),
+        ("REGION", Align::Left),
+        ("STATE", Align::Left),
+        ("WEIGHT", Align::Right),
+        ("VERIFIED", Align::Right),
+        ("PENDING", Align::Right),
+        ("MISSING", Align::Right),
+        ("CORRUPT", Align::Right),
+        ("PROBED", Align::Left),
+        ("EXCLUDED FOR", Align::Left),
+    ]);
+    for mirror in mirrors {
+        let copies = mirror.copies.unwrap_or_default();
+        table.row([
+            mirror.name.clone(),
+            mirror.region.clone().unwrap_or_default(),
+            standing(mirror),
+            mirror.weight.to_string(),
+            copies.verified.to_string(),
+            copies.pending.to_string(),
+            copies.missing.to_string(),
+            copies.corrupt.to_string(),
+            moment(mirror.probed_at.as_ref(), now),
+            mirror.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.render()
+}
+
+fn page(mirror: &Mirror, now: Timestamp) -> String {
+    let mut text = format!("{}  {}\n", mirror.name, printable(&mirror.url, 500));
+    let place = [mirror.region.as_deref(), mirror.country.as_deref()];
+    let place: Vec<&str> = place.into_iter().flatten().collect();
+    text += &format!("place     {}\n", if place.is_empty() { "not given".into() } else { place.join(", ") });
+    text += &format!("state     {}, since {}\n", standing(mirror), moment(mirror.since.as_ref(), now));
+    text += &format!("probed    {}\n", moment(mirror.probed_at.as_ref(), now));
+    if let Some(reason) = &mirror.reason {
+        text += &format!("excluded  {}\n", printable(reason, 200));
+    }
+    if let Some(fault) = &mirror.last_fault {
+        text += &format!("last fault  {}\n", printable(fault, 200));
+    }
+    if !mirror.hosts.is_empty() {
+        text += &format!("hosts     {}\n", printable(&mirror.hosts.join(", "), 500));
+    }
+    let mut table = Table::new(&[
+        ("RELEASE", Align::Left),
+        ("COMPLETE", Align::Left),
+        ("VERIFIED", Align::Right),
+        ("PENDING", Align::Right),
+        ("MISSING", Align::Right),
+        ("CORRUPT", Align::Right),
+    ]);
+    for release in &mirror.releases {
+        table.row([
+            format!("{} {}", release.product, release.version),
+            if release.complete { "yes" } else { "no" }.into(),
+            release.copies.verified.to_string(),
+            release.copies.pending.to_string(),
+            release.copies.missing.to_string(),
+            release.copies.corrupt.to_string(),
+        ]);
+    }
+    if !table.is_empty() {
+        text += &format!("\n{}", table.render());
+    }
+    for release in &mirror.releases {
+        for trouble in release.trouble.iter().flatten() {
+            text += &format!("\n{}", trouble.page(&format!("{} {}", release.product, release.version), now));
+        }
+    }
+    text
+}
+
+impl Trouble {
+    /// What is wrong with one copy, and what was seen.
+    pub(super) fn page(&self, of: &str, now: Timestamp) -> String {
+        let Self { asset, reason, since, tries, next_try, evidence } = self;
+        let (since, next) = (span::relative(since, now), span::relative(next_try, now));
+        let mut text = format!("{} {}: {}\n", printable(of, 300), printable(asset, 300), printable(reason, 100));
+        text += &format!("  since {since}, tried {tries} times, next try {next}\n");
+        let Some(seen) = evidence else { return text };
+        let mut line = |what: &str, value: Option<String>| {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                text += &format!("  {what:<12}{}\n", printable(&value, 500));
+            }
+        };
+        line("detail", Some(seen.detail.clone()));
+        line("status", seen.status.map(|status| status.to_string()));
+        line("size", seen.size.map(|size| size.to_string()));
+        line("sha256", seen.sha256.clone());
+        line("first bytes", seen.first_bytes.clone());
+        line("final URL", seen.final_url.clone());
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::parse_rfc3339("2026-11-20T12:00:00Z").unwrap()
+    }
+
+    #[test]
+    fn a_mirror_nobody_has_looked_at_is_listed_too() {
+        let report = json!({ "mirrors": [{
+            "name": "fra", "url": "https://m.example/", "region": null, "country": null, "weight": 100,
+            "state": null, "healthy": false, "drained": true, "reason": "drained", "last_fault": null,
+            "since": null, "probed_at": null, "copies": null,
+        }]});
+        let mirrors: Mirrors = serde_json::from_value(report).unwrap();
+        let text = listing(&mirrors.mirrors, now());
+        assert!(text.contains("fra") && text.contains("unknown, drained") && text.contains("never"), "{text}");
+    }
+
+    #[test]
+    fn a_page_shows_what_was_seen_of_a_corrupt_copy_without_its_control_characters() {
+        let report = json!({
+            "name": "sin", "url": "http://m.example/", "region": "ap", "country": "SG", "weight": 100,
+            "state": "healthy", "healthy": true, "drained": false, "reason": null, "last_fault": null,
+            "since": "2026-11-20T11:57:00Z", "probed_at": "2026-11-20T11:59:55Z",
+            "copies": { "verified": 3, "pending": 0, "missing": 0, "corrupt": 1 }, "hosts": ["m.example"],
+            "releases": [{ "product": "tool", "version": "1.8.2", "complete": false,
+                "copies": { "verified": 3, "pending": 0, "missing": 0, "corrupt": 1 },
+                "trouble": [{ "asset": "a.txt", "reason": "wrong_digest", "since": "2026-11-20T11:58:00Z", "tries": 2,
+                    "next_try": "2026-11-20T12:05:00Z",
+                    "evidence": { "status": 200, "size": 7, "sha256": "ab", "first_bytes": "\u{1b}[2Jx",
+                        "final_url": null, "detail": "hashes to ab" } }] }],
+        });
+        let text = page(&serde_json::from_value(report).unwrap(), now());
+        for part in ["since 3 min ago", "probed    5 s ago", "tool 1.8.2 a.txt: wrong_digest", "next try in 5 min", "\\u{1b}[2Jx"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+}

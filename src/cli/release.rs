@@ -1,0 +1,304 @@
+//! `waypost release`: what has been published, and where it has arrived.
+
+use bytesize::ByteSize;
+use clap::Subcommand;
+use serde::Deserialize;
+
+use super::admin_client::{Answer, Service};
+use super::mirror::{Copies, Trouble};
+use super::outcome::{CliError, Exit, complain, print, printable};
+use super::span;
+use super::table::{Align, Table};
+use crate::catalog::encode_path;
+use crate::model::{BadVersion, Clock, ProductName, SystemClock, Timestamp, Version};
+
+/// What to ask about releases.
+#[derive(Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// All releases and channels
+    List(ListArgs),
+    /// A product's releases, or one release with its files and the mirrors that hold it
+    Show(ShowArgs),
+}
+
+/// `waypost release list`
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    service: Service,
+    /// Prints the service's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `waypost release show`
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The product
+    product: ProductName,
+    /// The version, with or without a leading `v`; without it, all of the product's releases
+    #[arg(value_parser = version)]
+    version: Option<Version>,
+    #[command(flatten)]
+    service: Service,
+    /// Prints the service's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn version(text: &str) -> Result<Version, BadVersion> {
+    Version::parse(text)
+}
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    releases: Vec<Release>,
+    #[serde(default)]
+    channels: Vec<Channel>,
+    #[serde(default)]
+    refused: Vec<Refused>,
+    origin: Option<Origin>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Release {
+    product: String,
+    version: String,
+    published_at: String,
+    assets: u64,
+    bytes: u64,
+    channels: Vec<String>,
+    #[serde(default)]
+    readiness: Vec<Readiness>,
+    mirrors_complete: u64,
+    mirrors: u64,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    files: Vec<File>,
+    #[serde(default)]
+    holders: Vec<Holder>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Readiness {
+    channel: String,
+    ready: bool,
+    #[serde(default)]
+    lacking: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Channel {
+    product: String,
+    channel: String,
+    version: String,
+    since: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refused {
+    manifest: String,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Origin {
+    error: Option<String>,
+    read_at: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct File {
+    name: String,
+    size: u64,
+    sha256: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Holder {
+    mirror: String,
+    region: Option<String>,
+    complete: bool,
+    copies: Copies,
+    trouble: Option<Vec<Trouble>>,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+///
+/// Where there is no such release, or the service does not answer.
+pub async fn run(command: ReleaseCommand) -> Result<Exit, CliError> {
+    match command {
+        ReleaseCommand::List(args) => {
+            let answer = args.service.client()?.get("/v1/releases").await?;
+            listed(&answer, args.json)?;
+        }
+        ReleaseCommand::Show(ShowArgs { product, version: None, service, json }) => {
+            let answer = service.client()?.get(&format!("/v1/releases/{}", encode_path(product.as_str()))).await?;
+            if answer.read::<Listing>()?.releases.is_empty() {
+                return Err(CliError::No(format!("there is no release of {product}")));
+            }
+            listed(&answer, json)?;
+        }
+        ReleaseCommand::Show(ShowArgs { product, version: Some(version), service, json }) => {
+            let (product, version) = (encode_path(product.as_str()), encode_path(version.as_str()));
+            let answer = service.client()?.get(&format!("/v1/releases/{product}/{version}")).await?;
+            match json {
+                true => print(answer.text()),
+                false => print(page(&answer.read()?, SystemClock.now())),
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn listed(answer: &Answer, json: bool) -> Result<(), CliError> {
+    if json {
+        print(answer.text());
+        return Ok(());
+    }
+    let listing: Listing = answer.read()?;
+    let now = SystemClock.now();
+    print(table(&listing, now));
+    for refused in &listing.refused {
+        let (manifest, reason) = (printable(&refused.manifest, 500), printable(&refused.reason, 2000));
+        complain(format!("refused: {manifest}: {reason}"));
+    }
+    if let Some(Origin { error: Some(error), read_at }) = &listing.origin {
+        let last = read_at.as_ref().map_or_else(|| "never".into(), |at| span::relative(at, now));
+        complain(format!("the origin cannot be read: {}; it was last read {last}", printable(error, 2000)));
+    }
+    Ok(())
+}
+
+fn table(listing: &Listing, now: Timestamp) -> String {
+    if listing.releases.is_empty() {
+        return "no releases\n".into();
+    }
+    let mut releases = Table::new(&[
+        ("PRODUCT", Align::Left),
+        ("VERSION", Align::Left),
+        ("CHANNELS", Align::Left),
+        ("ASSETS", Align::Right),
+        ("SIZE", Align::Right),
+        ("COMPLETE ON", Align::Left),
+        ("PUBLISHED", Align::Left),
+        ("WAITING FOR", Align::Left),
+    ]);
+    for release in &listing.releases {
+        releases.row([
+            release.product.clone(),
+            release.version.clone(),
+            release.channels.join(" "),
+            release.assets.to_string(),
+            ByteSize::b(release.bytes).display().iec().to_string(),
+            format!("{} of {} mirrors", release.mirrors_complete, release.mirrors),
+            span::relative(&release.published_at, now),
+            waiting(release).join("; "),
+        ]);
+    }
+    let mut text = releases.render();
+    if listing.channels.is_empty() {
+        return text;
+    }
+    let mut channels = Table::new(&[
+        ("PRODUCT", Align::Left),
+        ("CHANNEL", Align::Left),
+        ("POINTS TO", Align::Left),
+        ("SINCE", Align::Left),
+    ]);
+    for channel in &listing.channels {
+        let Channel { product, channel, version, since } = channel;
+        channels.row([product.clone(), channel.clone(), version.clone(), span::relative(since, now)]);
+    }
+    text += &format!("\n{}", channels.render());
+    text
+}
+
+/// The channels that a release is not ready for, and what it lacks.
+fn waiting(release: &Release) -> Vec<String> {
+    let not_ready = release.readiness.iter().filter(|readiness| !readiness.ready);
+    let told = not_ready.map(|readiness| match &readiness.lacking {
+        serde_json::Value::Null => readiness.channel.clone(),
+        serde_json::Value::String(lacking) => format!("{}: {lacking}", readiness.channel),
+        serde_json::Value::Array(lacking) => {
+            let names: Vec<_> = lacking.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), String::from)).collect();
+            format!("{}: {}", readiness.channel, names.join(", "))
+        }
+        other => format!("{}: {other}", readiness.channel),
+    });
+    told.collect()
+}
+
+fn page(release: &Release, now: Timestamp) -> String {
+    let Release { product, version, assets, bytes, .. } = release;
+    let mut text = format!("{} {}\n", printable(product, 200), printable(version, 200));
+    text += &format!("published  {}\n", span::relative(&release.published_at, now));
+    text += &format!("assets     {assets}, {}\n", ByteSize::b(*bytes).display().iec());
+    let channels = if release.channels.is_empty() { "none".into() } else { release.channels.join(", ") };
+    text += &format!("channels   {}\n", printable(&channels, 500));
+    for waiting in waiting(release) {
+        text += &format!("waiting    {}\n", printable(&waiting, 1000));
+    }
+    for warning in &release.warnings {
+        text += &format!("warning    {}\n", printable(warning, 1000));
+    }
+    let mut files = Table::new(&[("FILE", Align::Left), ("SIZE", Align::Right), ("SHA-256", Align::Left)]);
+    for file in &release.files {
+        files.row([file.name.clone(), file.size.to_string(), file.sha256.clone()]);
+    }
+    text += &format!("\n{}", files.render());
+    let mut holders = Table::new(&[
+        ("MIRROR", Align::Left),
+        ("REGION", Align::Left),
+        ("COMPLETE", Align::Left),
+        ("VERIFIED", Align::Right),
+        ("PENDING", Align::Right),
+        ("MISSING", Align::Right),
+        ("CORRUPT", Align::Right),
+    ]);
+    for holder in &release.holders {
+        holders.row([
+            holder.mirror.clone(),
+            holder.region.clone().unwrap_or_default(),
+            if holder.complete { "yes" } else { "no" }.into(),
+            holder.copies.verified.to_string(),
+            holder.copies.pending.to_string(),
+            holder.copies.missing.to_string(),
+            holder.copies.corrupt.to_string(),
+        ]);
+    }
+    text += &format!("\n{}", holders.render());
+    for holder in &release.holders {
+        for trouble in holder.trouble.iter().flatten() {
+            text += &format!("\n{}", trouble.page(&holder.mirror, now));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_listing_tells_what_a_release_waits_for() {
+        let now = Timestamp::parse_rfc3339("2026-11-20T12:00:00Z").unwrap();
+        let report = json!({
+            "releases": [{ "product": "tool", "version": "1.8.2", "published_at": "2026-11-20T10:00:00Z",
+                "first_seen": "2026-11-20T10:00:10Z", "assets": 2, "bytes": 2048, "channels": [],
+                "readiness": [{ "channel": "stable", "ready": false, "lacking": ["eu", "ap"] }],
+                "mirrors_complete": 1, "mirrors": 3, "warnings": [] }],
+            "channels": [{ "product": "tool", "channel": "stable", "version": "1.8.1", "since": "2026-11-01T00:00:00Z" }],
+            "refused": [], "origin": { "error": null, "read_at": "2026-11-20T11:59:59Z" },
+        });
+        let text = table(&serde_json::from_value(report).unwrap(), now);
+        for part in ["2.0 KiB", "1 of 3 mirrors", "2 h ago", "stable: eu, ap", "1.8.1", "19 d ago"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
