@@ -1,2 +1,10 @@
 //! The `waypost` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use waypost::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

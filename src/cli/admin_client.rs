@@ -17,13 +17,12 @@ use url::{Host, Url};
 
 use super::config_file::ConfigFile;
 use super::outcome::{CliError, printable};
+use crate::app::SOCKET;
 
 /// From connecting to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest answer, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
-/// The local socket's name in the state folder.
-const SOCKET: &str = "admin.sock";
 
 /// Which service a command talks to.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,7 +30,7 @@ pub struct Service {
     #[command(flatten)]
     config: ConfigFile,
     /// A service elsewhere, by its admin listener, such as http://10.0.0.5:9180; it answers questions and takes no orders
-    #[arg(long, value_name = "URL", conflicts_with = "given")]
+    #[arg(long, value_name = "URL", conflicts_with = "config_file")]
     admin: Option<Url>,
 }
 
@@ -91,7 +90,9 @@ impl Answer {
     /// Where it is something else: another program answers, or another version.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, CliError> {
         serde_json::from_slice(&self.0).map_err(|error| {
-            CliError::Unknown(format!("the answer is not understood ({error}); is the service of another version?"))
+            CliError::Unknown(format!(
+                "the answer is not understood ({error}); is the service of another version?"
+            ))
         })
     }
 }
@@ -143,7 +144,9 @@ impl AdminClient {
                 socket.display()
             ),
             Self::Remote(url) => {
-                format!("the service does not answer on {url}: {why}; is it running, with `[server] admin` there?")
+                format!(
+                    "the service does not answer on {url}: {why}; is it running, with `[server] admin` there?"
+                )
             }
         })
     }
@@ -251,8 +254,16 @@ mod tests {
         let read: Value = well.get("/v1/mirrors").await.unwrap().read().unwrap();
         assert_eq!(read["a"], 17);
         let cases: [(&'static [u8], Exit, &str); 5] = [
-            (b"HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n{\"detail\": \"no mirror x\"}", Exit::No, "no mirror x"),
-            (b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n{\"title\": \"no\"}", Exit::Usage, "local socket"),
+            (
+                b"HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n{\"detail\": \"no mirror x\"}",
+                Exit::No,
+                "no mirror x",
+            ),
+            (
+                b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n{\"title\": \"no\"}",
+                Exit::Usage,
+                "local socket",
+            ),
             (b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\nnot json", Exit::Unknown, "503"),
             (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut", Exit::Unknown, "does not answer"),
             (b"220 mail.example ESMTP\r\n", Exit::Unknown, "does not answer"),

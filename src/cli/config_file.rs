@@ -12,7 +12,7 @@ const PLACES: [&str; 2] = ["waypost.toml", "/etc/waypost/waypost.toml"];
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConfigFile {
     /// The configuration file [default: waypost.toml where there is one, else /etc/waypost/waypost.toml]
-    #[arg(long = "config", value_name = "FILE")]
+    #[arg(long = "config", id = "config_file", value_name = "FILE")]
     given: Option<PathBuf>,
 }
 

@@ -140,10 +140,13 @@ pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
     match command {
         MirrorCommand::List(args) => list(&args).await,
         MirrorCommand::Show(args) => show(&args).await,
-        MirrorCommand::Drain(args) => order(&args, "drain", "drained: nobody is sent there from now on").await,
+        MirrorCommand::Drain(args) => {
+            order(&args, "drain", "drained: nobody is sent there from now on").await
+        }
         MirrorCommand::Undrain(args) => order(&args, "undrain", "in use again").await,
         MirrorCommand::Verify(args) => {
-            order(&args, "verify", "every copy is hashed again; `waypost mirror show` tells how far it is").await
+            order(&args, "verify", "every copy is hashed again; `waypost mirror show` tells how far it is")
+                .await
         }
     }
 }
@@ -278,7 +281,8 @@ impl Trouble {
     pub(super) fn page(&self, of: &str, now: Timestamp) -> String {
         let Self { asset, reason, since, tries, next_try, evidence } = self;
         let (since, next) = (span::relative(since, now), span::relative(next_try, now));
-        let mut text = format!("{} {}: {}\n", printable(of, 300), printable(asset, 300), printable(reason, 100));
+        let mut text =
+            format!("{} {}: {}\n", printable(of, 300), printable(asset, 300), printable(reason, 100));
         text += &format!("  since {since}, tried {tries} times, next try {next}\n");
         let Some(seen) = evidence else { return text };
         let mut line = |what: &str, value: Option<String>| {
@@ -313,7 +317,10 @@ mod tests {
         }]});
         let mirrors: Mirrors = serde_json::from_value(report).unwrap();
         let text = listing(&mirrors.mirrors, now());
-        assert!(text.contains("fra") && text.contains("unknown, drained") && text.contains("never"), "{text}");
+        assert!(
+            text.contains("fra") && text.contains("unknown, drained") && text.contains("never"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -331,7 +338,13 @@ mod tests {
                         "final_url": null, "detail": "hashes to ab" } }] }],
         });
         let text = page(&serde_json::from_value(report).unwrap(), now());
-        for part in ["since 3 min ago", "probed    5 s ago", "tool 1.8.2 a.txt: wrong_digest", "next try in 5 min", "\\u{1b}[2Jx"] {
+        for part in [
+            "since 3 min ago",
+            "probed    5 s ago",
+            "tool 1.8.2 a.txt: wrong_digest",
+            "next try in 5 min",
+            "\\u{1b}[2Jx",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains('\u{1b}'));

@@ -84,8 +84,7 @@ struct Release {
 struct Readiness {
     channel: String,
     ready: bool,
-    #[serde(default)]
-    lacking: serde_json::Value,
+    lacking: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,7 +135,8 @@ pub async fn run(command: ReleaseCommand) -> Result<Exit, CliError> {
             listed(&answer, args.json)?;
         }
         ReleaseCommand::Show(ShowArgs { product, version: None, service, json }) => {
-            let answer = service.client()?.get(&format!("/v1/releases/{}", encode_path(product.as_str()))).await?;
+            let answer =
+                service.client()?.get(&format!("/v1/releases/{}", encode_path(product.as_str()))).await?;
             if answer.read::<Listing>()?.releases.is_empty() {
                 return Err(CliError::No(format!("there is no release of {product}")));
             }
@@ -217,17 +217,13 @@ fn table(listing: &Listing, now: Timestamp) -> String {
     text
 }
 
-/// The channels that a release is not ready for, and what it lacks.
+/// The channels that do not point to a release because it is not ready, and the mirrors that lack it.
 fn waiting(release: &Release) -> Vec<String> {
-    let not_ready = release.readiness.iter().filter(|readiness| !readiness.ready);
-    let told = not_ready.map(|readiness| match &readiness.lacking {
-        serde_json::Value::Null => readiness.channel.clone(),
-        serde_json::Value::String(lacking) => format!("{}: {lacking}", readiness.channel),
-        serde_json::Value::Array(lacking) => {
-            let names: Vec<_> = lacking.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), String::from)).collect();
-            format!("{}: {}", readiness.channel, names.join(", "))
-        }
-        other => format!("{}: {other}", readiness.channel),
+    let pointing = |channel| release.channels.contains(channel);
+    let not_ready = release.readiness.iter().filter(|one| !one.ready && !pointing(&one.channel));
+    let told = not_ready.map(|readiness| match readiness.lacking.as_slice() {
+        [] => readiness.channel.clone(),
+        lacking => format!("{}: {}", readiness.channel, lacking.join(", ")),
     });
     told.collect()
 }
@@ -291,13 +287,13 @@ mod tests {
         let report = json!({
             "releases": [{ "product": "tool", "version": "1.8.2", "published_at": "2026-11-20T10:00:00Z",
                 "first_seen": "2026-11-20T10:00:10Z", "assets": 2, "bytes": 2048, "channels": [],
-                "readiness": [{ "channel": "stable", "ready": false, "lacking": ["eu", "ap"] }],
+                "readiness": [{ "channel": "stable", "ready": false, "lacking": ["fra", "sin"] }],
                 "mirrors_complete": 1, "mirrors": 3, "warnings": [] }],
             "channels": [{ "product": "tool", "channel": "stable", "version": "1.8.1", "since": "2026-11-01T00:00:00Z" }],
             "refused": [], "origin": { "error": null, "read_at": "2026-11-20T11:59:59Z" },
         });
         let text = table(&serde_json::from_value(report).unwrap(), now);
-        for part in ["2.0 KiB", "1 of 3 mirrors", "2 h ago", "stable: eu, ap", "1.8.1", "19 d ago"] {
+        for part in ["2.0 KiB", "1 of 3 mirrors", "2 h ago", "stable: fra, sin", "1.8.1", "19 d ago"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

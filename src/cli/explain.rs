@@ -1,0 +1,205 @@
+//! `waypost explain`: why a client is sent where it is sent.
+
+use std::net::IpAddr;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use url::{Position, Url};
+
+use super::admin_client::Service;
+use super::outcome::{CliError, Exit, print, printable};
+use super::table::{Align, Table};
+
+/// `waypost explain`
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// A download URL, or its path; a URL's scheme tells whether the client came by https
+    #[arg(value_name = "URL_OR_PATH")]
+    asked: String,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    from: IpAddr,
+    #[command(flatten)]
+    service: Service,
+    /// Prints the service's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Explanation {
+    path: String,
+    ip: String,
+    client: Client,
+    product: Option<String>,
+    version: Option<String>,
+    channel: Option<String>,
+    asset: Option<String>,
+    outcome: String,
+    location: Option<String>,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Client {
+    country: Option<String>,
+    asn: Option<u32>,
+    region: Option<String>,
+    location: Option<(f64, f64)>,
+    network_rule: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Candidate {
+    mirror: String,
+    region: Option<String>,
+    country: Option<String>,
+    distance_km: Option<f64>,
+    group: u64,
+    score: Option<f64>,
+    weight: u32,
+    reason: String,
+}
+
+/// Asks the service, and shows every candidate in order. The answer is no where the client is not redirected.
+///
+/// # Errors
+///
+/// Where the service does not answer, or refuses the question.
+pub async fn run(args: ExplainArgs) -> Result<Exit, CliError> {
+    let answer = args.service.client()?.get(&target(&args.asked, args.from)).await?;
+    let explanation: Explanation = answer.read()?;
+    match args.json {
+        true => print(answer.text()),
+        false => print(page(&explanation)),
+    }
+    Ok(if explanation.location.is_some() { Exit::Done } else { Exit::No })
+}
+
+/// The question as a request target.
+fn target(asked: &str, from: IpAddr) -> String {
+    let url = Url::parse(asked).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let (path, https) = match &url {
+        Some(url) => {
+            let https = if url.scheme() == "https" { "&https=1" } else { "&https=0" };
+            (url[Position::BeforePath..Position::AfterQuery].to_owned(), https)
+        }
+        None => (format!("/{}", asked.trim_start_matches('/')), ""),
+    };
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    format!("/v1/explain?path={}&ip={}{https}", encoded(&path), encoded(&from.to_string()))
+}
+
+fn page(explanation: &Explanation) -> String {
+    let Explanation { path, ip, client, product, version, channel, asset, outcome, location, .. } =
+        explanation;
+    let mut text = format!("client  {}: {}\n", printable(ip, 60), place(client));
+    text += &format!("asked   {}\n", printable(path, 1000));
+    let through = channel.as_ref().map(|channel| format!("(channel {channel})"));
+    let found: Vec<&str> =
+        [product, version, asset, &through].into_iter().flatten().map(String::as_str).collect();
+    if !found.is_empty() {
+        text += &format!("found   {}\n", printable(&found.join(" "), 1000));
+    }
+    text += &format!("answer  {}", printable(outcome, 100));
+    if let Some(location) = location {
+        text += &format!(" to {}", printable(location, 2000));
+    }
+    text.push('\n');
+    if explanation.candidates.is_empty() {
+        return text;
+    }
+    let mut table = Table::new(&[
+        ("#", Align::Right),
+        ("MIRROR", Align::Left),
+        ("REGION", Align::Left),
+        ("COUNTRY", Align::Left),
+        ("DISTANCE", Align::Right),
+        ("SCORE", Align::Right),
+        ("GROUP", Align::Right),
+        ("WEIGHT", Align::Right),
+        ("VERDICT", Align::Left),
+    ]);
+    for (place, candidate) in (1..).zip(&explanation.candidates) {
+        table.row([
+            u64::to_string(&place),
+            candidate.mirror.clone(),
+            candidate.region.clone().unwrap_or_default(),
+            candidate.country.clone().unwrap_or_default(),
+            candidate.distance_km.map(|km| format!("{km:.0} km")).unwrap_or_default(),
+            candidate.score.map(|score| format!("{score:.0}")).unwrap_or_default(),
+            candidate.group.to_string(),
+            candidate.weight.to_string(),
+            candidate.reason.clone(),
+        ]);
+    }
+    text += &format!("\n{}", table.render());
+    text
+}
+
+fn place(client: &Client) -> String {
+    let mut parts = Vec::new();
+    if let Some(country) = &client.country {
+        parts.push(format!("country {country}"));
+    }
+    if let Some((latitude, longitude)) = client.location {
+        parts.push(format!("near {latitude}, {longitude}"));
+    }
+    if let Some(region) = &client.region {
+        parts.push(format!("region {region}"));
+    }
+    if let Some(asn) = client.asn {
+        parts.push(format!("AS{asn}"));
+    }
+    if client.network_rule {
+        parts.push("by a [[client_network]] rule".into());
+    }
+    if parts.is_empty() {
+        "nothing is known of where it is".into()
+    } else {
+        printable(&parts.join(", "), 300)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_url_tells_path_query_and_scheme_and_a_path_leaves_the_scheme_to_the_service() {
+        let ip: IpAddr = "2001:db8::1".parse().unwrap();
+        let target = |asked| target(asked, ip);
+        let from = "&ip=2001%3Adb8%3A%3A1";
+        assert_eq!(target("/tool/1.0/a b"), format!("/v1/explain?path=%2Ftool%2F1%2E0%2Fa%20b{from}"));
+        assert_eq!(target("tool/x"), format!("/v1/explain?path=%2Ftool%2Fx{from}"));
+        assert_eq!(
+            target("https://d.example:8443/tool/x?kind=archive#part"),
+            format!("/v1/explain?path=%2Ftool%2Fx%3Fkind%3Darchive{from}&https=1")
+        );
+        assert!(target("http://d.example/tool/x").ends_with("&https=0"));
+    }
+
+    #[test]
+    fn a_client_of_whom_nothing_is_known_and_a_mirror_without_a_place_are_shown() {
+        let explanation = json!({
+            "path": "/tool/stable/x", "ip": "203.0.113.5",
+            "client": { "country": null, "asn": null, "region": null, "location": null, "network_rule": false },
+            "product": "tool", "version": "1.8.2", "channel": "stable", "asset": "x", "outcome": "redirected",
+            "location": "https://m.example/x",
+            "candidates": [{ "mirror": "fra", "region": null, "country": null, "distance_km": null, "group": 0,
+                "score": null, "weight": 100, "same_asn": false, "same_country": false, "verdict": "chosen",
+                "reason": "chosen: nothing is known of distances" }],
+        });
+        let text = page(&serde_json::from_value(explanation).unwrap());
+        for part in [
+            "nothing is known of where it is",
+            "found   tool 1.8.2 x (channel stable)",
+            "redirected to https://m.example/x",
+            "fra",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
