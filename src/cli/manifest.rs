@@ -1,13 +1,13 @@
 //! `waypost manifest`: releases into an origin folder.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::outcome::{Exit, complain, print};
 use crate::catalog::publish::{self, CreateError, CreateOptions, Created, Outcome, Placement, Progress};
 use crate::model::{BadVersion, ChannelName, Clock, ProductName, SystemClock, Timestamp, Version};
 
@@ -29,7 +29,7 @@ pub struct CreateArgs {
     /// A channel that the release is meant for; may be repeated
     #[arg(long = "channel", value_name = "CHANNEL")]
     pub channels: Vec<ChannelName>,
-    /// The files lie in <origin>/<product>/<version> already; nothing is copied
+    /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
     pub in_place: bool,
     /// When it was published (RFC 3339), instead of now
@@ -50,7 +50,7 @@ fn moment(text: &str) -> Result<Timestamp, &'static str> {
 
 /// `waypost manifest create`. Exit code 0: published, or published just so already; 1: a file is bad or the release
 /// is published with other files; 2: the folders do not fit together.
-pub fn create(args: CreateArgs) -> ExitCode {
+pub fn create(args: CreateArgs) -> Exit {
     let options = CreateOptions {
         folder: args.folder,
         origin: args.origin,
@@ -67,19 +67,18 @@ pub fn create(args: CreateArgs) -> ExitCode {
     match result {
         Ok(created) => {
             report(&created, args.json);
-            ExitCode::SUCCESS
+            Exit::Done
         }
         Err(error) => {
-            // Nobody is left to tell when standard error is gone; so below.
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::from(exit_code(&error))
+            complain(format!("error: {error}"));
+            exit(&error)
         }
     }
 }
 
-fn exit_code(error: &CreateError) -> u8 {
+fn exit(error: &CreateError) -> Exit {
     match error {
-        CreateError::Places(_) => 2,
+        CreateError::Places(_) => Exit::Usage,
         CreateError::Refused { .. }
         | CreateError::Empty { .. }
         | CreateError::Busy { .. }
@@ -87,7 +86,7 @@ fn exit_code(error: &CreateError) -> u8 {
         | CreateError::Io { .. }
         | CreateError::Manifest { .. }
         | CreateError::Index { .. }
-        | CreateError::Immutable { .. } => 1,
+        | CreateError::Immutable { .. } => Exit::No,
     }
 }
 
@@ -108,7 +107,7 @@ fn report(created: &Created, as_json: bool) {
         .to_string()
     } else {
         for note in notes {
-            let _ = writeln!(std::io::stderr(), "note: {note}");
+            complain(format!("note: {note}"));
         }
         let size = ByteSize::b(bytes).display().iec();
         let (product, version) = (&manifest.product, &manifest.version);
@@ -117,7 +116,7 @@ fn report(created: &Created, as_json: bool) {
             "{product} {version}: {outcome}, {assets} assets ({added} added), {size}\n{file}\nindex sequence {sequence}"
         )
     };
-    let _ = writeln!(std::io::stdout(), "{text}");
+    print(text);
 }
 
 /// A progress bar over bytes on a terminal, nothing elsewhere.
@@ -189,9 +188,9 @@ mod tests {
             let args = line(folder.to_str().unwrap(), origin.to_str().unwrap(), "1.8.2");
             create(Line::try_parse_from(args).unwrap().args)
         };
-        assert_eq!(run(&folder), ExitCode::from(1), "empty");
+        assert_eq!(run(&folder), Exit::No, "empty");
         std::fs::write(folder.join("a"), "x").unwrap();
-        assert_eq!(run(&folder), ExitCode::SUCCESS);
-        assert_eq!(run(&folder.join("missing")), ExitCode::from(2));
+        assert_eq!(run(&folder), Exit::Done);
+        assert_eq!(run(&folder.join("missing")), Exit::Usage);
     }
 }

@@ -100,7 +100,7 @@ impl Cli {
             Command::Check(args) => finish(check::run(args)),
             Command::Demo(args) => finish(demo::run(args)),
             Command::Explain(args) => finish(explain::run(args)),
-            Command::Manifest(ManifestCommand::Create(args)) => return manifest::create(args),
+            Command::Manifest(ManifestCommand::Create(args)) => Ok(manifest::create(args)),
             Command::Release(command) => finish(release::run(command)),
             Command::Mirror(command) => finish(mirror::run(command)),
         };

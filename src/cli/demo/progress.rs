@@ -61,15 +61,12 @@ impl Progress {
     }
 }
 
-/// Returns when all is verified that can be, and the corrupt copy was found.
-///
-/// # Errors
-///
-/// Where the service does not answer.
-pub async fn until_verified(client: &AdminClient) -> Result<(), CliError> {
+/// Returns when all is verified that can be, and the corrupt copy was found. A service that does not answer is about to
+/// stop, which others notice.
+pub async fn until_verified(client: &AdminClient) {
     let mut told = Progress::default();
     loop {
-        let now = look(client).await?;
+        let now = look(client).await.unwrap_or(told);
         if now != told {
             let Progress { healthy, verified, corrupt, .. } = now;
             let (mirrors, copies) = (MIRRORS.len(), MIRRORS.len() * FILES * 2);
@@ -79,7 +76,7 @@ pub async fn until_verified(client: &AdminClient) -> Result<(), CliError> {
             told = now;
         }
         if now.is_done() {
-            return Ok(());
+            return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -1,0 +1,86 @@
+//! `waypost check`: everything that is wrong in one run, and what the first verification takes.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{config, site, waypost_in};
+
+fn summary(json: &str) -> Value {
+    serde_json::from_str::<Value>(json).unwrap()["summary"].clone()
+}
+
+#[test]
+fn a_good_site_is_0_with_bytes_and_hours_of_the_first_verification() {
+    let site = site("");
+    let ran = waypost_in(site.path(), &["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("in order") && ran.err.contains("geoip"), "{ran:?}");
+
+    let slow = format!("{}[verify]\nbandwidth = \"1KiB\"\n", config(""));
+    fs::write(site.path().join("slow.toml"), slow).unwrap();
+    let ran = waypost_in(site.path(), &["check", "--config", "slow.toml", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let summary = summary(&ran.out);
+    for (key, value) in [("mirrors", 2), ("releases", 1), ("assets", 1), ("verification_bytes", 2000)] {
+        assert_eq!(summary[key], value, "{key}: {summary}");
+    }
+    let hours = summary["verification_hours"].as_f64().unwrap();
+    assert!((hours - 1000.0 / 1024.0 / 3600.0).abs() < 1e-9, "{summary}");
+    assert!(!site.path().join("state").exists(), "nothing is changed");
+}
+
+#[test]
+fn a_wrong_configuration_is_2_with_every_problem_in_its_line() {
+    let site = site("lisen = 3\nstate = 7");
+    fs::write(site.path().join("waypost.toml"), "[server]\nlisen = 3\n[origin]\nurl = \"o\"\npoll = 4\n")
+        .unwrap();
+    let ran = waypost_in(site.path(), &["check"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    assert!(ran.err.contains("waypost.toml:2:") && ran.err.contains("waypost.toml:5:"), "{ran:?}");
+    let ran = waypost_in(site.path(), &["check", "--json"]);
+    assert_eq!(ran.code, 2);
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    let problems = found["problems"].as_array().unwrap();
+    assert_eq!(
+        problems.iter().map(|problem| problem["line"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [1, 2, 5]
+    );
+    assert!(problems.iter().all(|problem| !problem["remedy"].as_str().unwrap().is_empty()), "{found}");
+}
+
+#[test]
+fn bad_files_are_1_and_all_of_them_are_told_at_once() {
+    let more = "[server.tls]\ncertificate = \"no.pem\"\nkey_file = \"no.key\"\n\
+                [geoip]\ncity = \"no.mmdb\"\n[outgoing]\nca_file = \"\"\n";
+    let site = site(more);
+    let folder = site.path().join("origin/tool/1.9.0");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("manifest.json"), "{ \"schema\": 1, ").unwrap();
+    let index = site.path().join("origin/index.json");
+    let listed = fs::read_to_string(&index)
+        .unwrap()
+        .replace("\"manifests\": [", "\"manifests\": [ \"tool/1.9.0/manifest.json\",");
+    assert!(listed.contains("1.9.0"), "{listed}");
+    fs::write(&index, listed).unwrap();
+    fs::write(site.path().join("state"), "not a folder").unwrap();
+    let ran = waypost_in(site.path(), &["check"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in
+        ["no.pem", "no.mmdb", "origin/tool/1.9.0/manifest.json", "state is not a folder", "4 problems"]
+    {
+        assert!(ran.err.contains(part), "{part}: {ran:?}");
+    }
+    // The good release is counted all the same.
+    let ran = waypost_in(site.path(), &["check", "--json"]);
+    assert_eq!(summary(&ran.out)["releases"], 1, "{ran:?}");
+}
+
+#[test]
+fn an_origin_that_cannot_be_read_is_1() {
+    let site = site("");
+    fs::remove_dir_all(site.path().join("origin")).unwrap();
+    let ran = waypost_in(site.path(), &["check"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("origin.url") && ran.err.contains("manifest create"), "{ran:?}");
+}
