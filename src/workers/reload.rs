@@ -80,6 +80,9 @@ pub struct Supervisor {
     pub poll: Arc<Notify>,
 }
 
+/// What is to come into force.
+type Reloaded = (Arc<Config>, Prepared, Fetcher);
+
 /// Why a reload was refused: everything that is wrong, one problem a line.
 type Refusal = String;
 
@@ -108,7 +111,7 @@ impl Supervisor {
                     self.common.handle.tell(Fact::Tick).await;
                     continue;
                 }
-                () = self.reload.notified() => self.read_again().await.map(Some),
+                () = self.reload.notified() => self.read_again().await,
                 _ = look.tick() => {
                     if certificates.changed() {
                         self.reload_certificates().await;
@@ -119,7 +122,13 @@ impl Supervisor {
                     self.prepare_with_new_databases().await
                 }
             };
-            let Some((config, prepared, fetcher)) = self.note(wanted) else { continue };
+            let (config, prepared, fetcher) = match wanted {
+                Ok(reloaded) => reloaded,
+                Err(why) => {
+                    self.refused(why);
+                    continue;
+                }
+            };
             // The old workers end first: what they were doing is forgotten with the reload.
             mirrors.stop().await;
             origin.shutdown().await;
@@ -128,6 +137,7 @@ impl Supervisor {
             origin = self.start_origin();
             mirrors = self.start_mirrors();
             (databases, certificates) = self.watch();
+            self.accepted();
         };
         mirrors.stop().await;
         origin.shutdown().await;
@@ -157,29 +167,26 @@ impl Supervisor {
         (Watched::new(geoip.chain(ranges)), Watched::new(tls))
     }
 
-    /// Says what became of a reload, and hands on what is to come into force.
-    fn note<T>(&self, wanted: Result<Option<T>, Refusal>) -> Option<T> {
+    /// A reload is in force. What is shown is set before it is said.
+    fn accepted(&self) {
         let metrics = &self.common.metrics;
-        match wanted {
-            Ok(reloaded) => {
-                tracing::info!("reloaded");
-                metrics.reloads.with_label_values(&["ok"]).inc();
-                metrics.reload_refused.set(0);
-                self.status.reload_error.store(None);
-                reloaded
-            }
-            Err(why) => {
-                tracing::error!(why, "the reload is refused; the last good state stays in force");
-                metrics.reloads.with_label_values(&["refused"]).inc();
-                metrics.reload_refused.set(1);
-                self.status.reload_error.store(Some(Arc::new(why)));
-                None
-            }
-        }
+        metrics.reloads.with_label_values(&["ok"]).inc();
+        metrics.reload_refused.set(0);
+        self.status.reload_error.store(None);
+        tracing::info!("reloaded");
+    }
+
+    /// A reload is refused.
+    fn refused(&self, why: Refusal) {
+        let metrics = &self.common.metrics;
+        metrics.reloads.with_label_values(&["refused"]).inc();
+        metrics.reload_refused.set(1);
+        self.status.reload_error.store(Some(Arc::new(why.clone())));
+        tracing::error!(why, "the reload is refused; the last good state stays in force");
     }
 
     /// Reads everything again: the configuration, the databases, the certificates.
-    async fn read_again(&self) -> Result<(Arc<Config>, Prepared, Fetcher), Refusal> {
+    async fn read_again(&self) -> Result<Reloaded, Refusal> {
         let file = self.config_file.clone().ok_or("this service was started without a configuration file")?;
         let metrics = Arc::clone(&self.common.metrics);
         let (tls, before) = (self.tls.clone(), Arc::clone(&self.config));
@@ -199,20 +206,22 @@ impl Supervisor {
     }
 
     /// Compiles the databases and range files again under the configuration in force.
-    async fn prepare_with_new_databases(&self) -> Result<Option<(Arc<Config>, Prepared, Fetcher)>, Refusal> {
+    async fn prepare_with_new_databases(&self) -> Result<Reloaded, Refusal> {
         let (config, metrics) = (Arc::clone(&self.config), Arc::clone(&self.common.metrics));
         let fetcher = self.fetcher.clone();
         blocking(move || {
             let prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
-            Ok(Some((config, prepared, fetcher)))
+            Ok((config, prepared, fetcher))
         })
         .await
     }
 
     async fn reload_certificates(&self) {
         let Some(tls) = self.tls.clone() else { return };
-        let reloaded = blocking(move || tls.reload().map(|_| None::<()>).map_err(|e| e.to_string())).await;
-        self.note(reloaded);
+        match blocking(move || tls.reload().map_err(|error| error.to_string())).await {
+            Ok(_) => self.accepted(),
+            Err(why) => self.refused(why),
+        }
     }
 }
 
