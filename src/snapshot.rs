@@ -67,6 +67,8 @@ pub struct Settings {
     pub alternates: usize,
     /// The public URL without a trailing slash; empty where none is configured: links are relative then.
     pub public_url: Box<str>,
+    /// How a link to this service begins: `<`, the public URL, `/`.
+    pub link_open: Box<str>,
     /// Whether the public URL is https.
     pub public_https: bool,
     /// Whom to believe about a client's address.

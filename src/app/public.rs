@@ -65,18 +65,12 @@ fn inquiry<'a>(snapshot: &Snapshot, request: &'a Request<Incoming>, connection: 
         Peer::Tcp(address) => Some(address.ip()),
         Peer::Local => None,
     };
-    let forwarded = &snapshot.settings.forwarded;
-    let https = match forwarded.forwarded_proto(request.headers(), peer) {
+    let (client, scheme) = snapshot.settings.forwarded.read(request.headers(), peer);
+    let https = match scheme {
         Some(scheme) => scheme == client::Scheme::Https,
         None => connection.scheme == Scheme::Https || snapshot.settings.public_https,
     };
-    Inquiry {
-        method: request.method(),
-        uri: request.uri(),
-        headers: request.headers(),
-        client: forwarded.client_address(request.headers(), peer),
-        https,
-    }
+    Inquiry { method: request.method(), uri: request.uri(), headers: request.headers(), client, https }
 }
 
 /// For load balancers: status only.

@@ -13,7 +13,7 @@ use crate::config::ClientHeader;
 /// trusted proxies.
 const ENTRIES_MAX: usize = 64;
 
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The scheme a request came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,16 +54,20 @@ impl Forwarded {
         }
     }
 
-    /// The client's address, an IPv4-mapped IPv6 address as IPv4.
-    ///
-    /// It is the peer's, or, when the peer is a trusted proxy, the first entry from the right end of the header that is
-    /// not a trusted proxy itself. An entry without an address (`unknown`, `_hidden`, garbage) ends the search with the
-    /// last address found. Without a peer (not an IP socket) it is `0.0.0.0`, which has no place.
-    pub fn client_address(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> IpAddr {
-        let mut client = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.to_canonical());
-        if !self.trusts(client) {
-            return client;
+    /// The client's address, an IPv4-mapped IPv6 address as IPv4, and the scheme that a trusted proxy saw.
+    pub fn read(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> (IpAddr, Option<Scheme>) {
+        // Without a peer (not an IP socket) it is 0.0.0.0, which has no place.
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.to_canonical());
+        if !self.trusts(peer) {
+            return (peer, None);
         }
+        (self.client_address(headers, peer), forwarded_proto(headers))
+    }
+
+    /// The first entry from the right end of the header that is not a trusted proxy itself. An entry without an address
+    /// (`unknown`, `_hidden`, garbage) ends the search with the last address found.
+    fn client_address(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let mut client = peer;
         let lines = headers.get_all(&self.name).iter().rev().map(HeaderValue::as_bytes);
         for entry in lines.flat_map(|line| RightSplit::new(line, b',')).take(ENTRIES_MAX) {
             let entry = entry.trim_ascii();
@@ -85,23 +89,19 @@ impl Forwarded {
         client
     }
 
-    /// The scheme that a trusted proxy saw: the last entry of `X-Forwarded-Proto`. `None` when the peer is not trusted
-    /// or says nothing that is a scheme.
-    pub fn forwarded_proto(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<Scheme> {
-        if !self.trusts(peer?.to_canonical()) {
-            return None;
-        }
-        let line = headers.get_all(&FORWARDED_PROTO).iter().next_back()?.as_bytes();
-        let last = RightSplit::new(line, b',').next()?.trim_ascii();
-        match last {
-            _ if last.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
-            _ if last.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
-            _ => None,
-        }
-    }
-
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.get_lpm(&IpNet::from(address)).is_some()
+    }
+}
+
+/// The last entry of `X-Forwarded-Proto`. `None` where it says nothing that is a scheme.
+fn forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
+    let line = headers.get_all(&FORWARDED_PROTO).iter().next_back()?.as_bytes();
+    let last = RightSplit::new(line, b',').next()?.trim_ascii();
+    match last {
+        _ if last.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
+        _ if last.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+        _ => None,
     }
 }
 
@@ -159,7 +159,12 @@ fn for_parameter(element: &[u8]) -> Option<&[u8]> {
 /// The address in a node name, with or without quotes, brackets and port (RFC 7239 section 6; `X-Forwarded-For` has no
 /// standard and knows all of these).
 fn address(node: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(node).ok()?.trim();
+    let text = std::str::from_utf8(node).ok()?;
+    // What nearly every proxy writes.
+    if let Ok(v4) = text.parse() {
+        return Some(IpAddr::V4(v4));
+    }
+    let text = text.trim();
     let text = text.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(text).trim();
     let address = if let Some(bracketed) = text.strip_prefix('[') {
         let (inner, port) = bracketed.split_once(']')?;

@@ -19,10 +19,6 @@ mod record;
 #[path = "../../tests/support/mmdb.rs"]
 mod mmdb;
 
-use std::net::IpAddr;
-
-use http::HeaderMap;
-
 pub use forwarded::{Forwarded, Scheme};
 pub use geoip::{GeoIpError, GeoIpFile, GeoIpUse, GeoRanges};
 pub use locator::{LocateError, Locator, Sources};
@@ -30,27 +26,3 @@ pub use network::{client_network, sticky_key};
 pub use networks::NetworkRuleError;
 pub use place::{Place, PlaceId, Whereabouts};
 pub use range_files::RangeFileError;
-
-/// A client, as far as a request tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Client {
-    /// Its address; IPv4-mapped IPv6 addresses are IPv4.
-    pub address: IpAddr,
-    /// Where it is.
-    pub whereabouts: Whereabouts,
-    /// The network that it shares its mirror with; see [`sticky_key`].
-    pub sticky: u64,
-}
-
-impl Client {
-    /// Who sent a request with these headers over a connection from `peer`, and from where.
-    pub fn identify(
-        forwarded: &Forwarded,
-        locator: &Locator,
-        headers: &HeaderMap,
-        peer: Option<IpAddr>,
-    ) -> Self {
-        let address = forwarded.client_address(headers, peer);
-        Self { address, whereabouts: locator.locate(address), sticky: sticky_key(address) }
-    }
-}

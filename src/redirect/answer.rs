@@ -80,7 +80,7 @@ impl Facts<'_> {
 }
 
 /// The header that says the same as `?avoid=`.
-const AVOID: HeaderName = HeaderName::from_static("waypost-avoid");
+static AVOID: HeaderName = HeaderName::from_static("waypost-avoid");
 /// Most words of `avoid` that are looked at, in all.
 const AVOID_MAX: usize = 100;
 
@@ -259,7 +259,7 @@ fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option
     if !query.is_empty() {
         query.all("avoid").for_each(|list| add(&list));
     }
-    let lines = headers.get_all(AVOID).iter();
+    let lines = headers.get_all(&AVOID).iter();
     lines.filter_map(|line| line.to_str().ok()).for_each(add);
     (!avoided.is_empty()).then_some(avoided)
 }

@@ -1,14 +1,15 @@
 //! The redirect itself. Its header lines always have the same names in the same order, so the map of them is prepared
 //! ahead; what varies is written into one buffer, cut where each value ends, and put in place.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::header::{CACHE_CONTROL, LINK, LOCATION, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use crate::catalog::{Asset, Release};
-use crate::model::MirrorId;
-use crate::routing::{ALTERNATES_MAX, Pick};
+use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
 use crate::snapshot::Snapshot;
 
 use super::answer::Body;
@@ -40,15 +41,46 @@ pub fn templates(cache_control: &HeaderValue) -> Box<[HeaderMap]> {
 }
 
 /// Header values under construction.
-struct Values {
+struct Values<'a> {
+    release: &'a Release,
+    asset: &'a Asset,
+    /// Where the path that most mirrors share was written first: from then on it is copied.
+    path: Option<Range<usize>>,
     buffer: Vec<u8>,
     ends: [usize; VALUES_MAX],
     count: usize,
 }
 
-impl Values {
+impl Values<'_> {
     fn put(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    fn put_path(&mut self, mirror: &Mirror) {
+        match &mirror.layout {
+            None => self.put_canonical_path(),
+            Some(layout) => write_path(layout, self.release, self.asset, &mut self.buffer),
+        }
+    }
+
+    /// `<product>/<version>/<asset>`
+    fn put_canonical_path(&mut self) {
+        match &self.path {
+            Some(path) => self.buffer.extend_from_within(path.clone()),
+            None => {
+                let start = self.buffer.len();
+                self.put(self.release.url_prefix.as_bytes());
+                self.put(self.asset.url_path().as_bytes());
+                self.path = Some(start..self.buffer.len());
+            }
+        }
+    }
+
+    /// `SHA-256=<base64>` (RFC 3230; what download managers check today).
+    fn put_digest(&mut self) {
+        let mut value = *b"SHA-256=00000000000000000000000000000000000000000000";
+        BASE64.encode_mut(self.asset.sha256.as_bytes(), &mut value[8..]);
+        self.put(&value);
     }
 
     fn end(&mut self) {
@@ -68,22 +100,32 @@ impl Values {
     }
 }
 
-/// A redirect to the chosen mirror (RFC 6249 for the duplicates and the digest).
+/// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description).
 pub fn redirect(snapshot: &Snapshot, release: &Release, asset: &Asset, pick: &Pick) -> Response<Body> {
-    let mut values = Values { buffer: Vec::with_capacity(ROOM), ends: [0; VALUES_MAX], count: 0 };
+    let settings = &snapshot.settings;
+    let buffer = Vec::with_capacity(ROOM);
+    let mut values = Values { release, asset, path: None, buffer, ends: [0; VALUES_MAX], count: 0 };
     let chosen = snapshot.mirrors.get(pick.mirror);
-    chosen.write_url(release, asset, &mut values.buffer);
+    values.put(chosen.base.as_bytes());
+    values.put_path(chosen);
     values.end();
-    write_digest(asset, &mut values);
+    values.put_digest();
+    values.end();
     values.put(chosen.name.as_bytes());
     values.end();
-    write_duplicate(snapshot, release, asset, pick.mirror, 1, &mut values);
-    for (priority, id) in (2..).zip(pick.alternates()) {
-        write_duplicate(snapshot, release, asset, *id, priority, &mut values);
+    let duplicates = std::iter::once(&pick.mirror).chain(pick.alternates());
+    for (place, id) in duplicates.enumerate() {
+        let mirror = snapshot.mirrors.get(*id);
+        values.put(mirror.link_open.as_bytes());
+        values.put_path(mirror);
+        values.put(mirror.link_tails[place].as_bytes());
+        values.end();
     }
-    write_described_by(snapshot, release, asset, &mut values);
+    values.put(settings.link_open.as_bytes());
+    values.put_canonical_path();
+    values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
+    values.end();
 
-    let settings = &snapshot.settings;
     let mut response = Response::new(Body::default());
     *response.status_mut() = settings.status;
     let mut headers = settings.redirects[pick.alternates().len()].clone();
@@ -92,44 +134,6 @@ pub fn redirect(snapshot: &Snapshot, release: &Release, asset: &Asset, pick: &Pi
     }
     *response.headers_mut() = headers;
     response
-}
-
-/// `SHA-256=<base64>` (RFC 3230; what download managers check today).
-fn write_digest(asset: &Asset, values: &mut Values) {
-    let mut base64 = [0; 44];
-    BASE64.encode_mut(asset.sha256.as_bytes(), &mut base64);
-    values.put(b"SHA-256=");
-    values.put(&base64);
-    values.end();
-}
-
-/// `<url>; rel=duplicate; pri=N; geo=cc` (RFC 6249 section 3).
-fn write_duplicate(
-    snapshot: &Snapshot,
-    release: &Release,
-    asset: &Asset,
-    id: MirrorId,
-    priority: u8,
-    values: &mut Values,
-) {
-    let mirror = snapshot.mirrors.get(id);
-    values.put(b"<");
-    mirror.write_url(release, asset, &mut values.buffer);
-    values.put(b">; rel=duplicate; pri=");
-    if priority >= 10 {
-        values.put(&[b'0' + priority / 10]);
-    }
-    values.put(&[b'0' + priority % 10]);
-    values.put(mirror.link_tail.as_bytes());
-    values.end();
-}
-
-/// `<….meta4>; rel=describedby` (RFC 6249 section 4).
-fn write_described_by(snapshot: &Snapshot, release: &Release, asset: &Asset, values: &mut Values) {
-    values.put(b"<");
-    write_canonical(snapshot, release, asset, &mut values.buffer);
-    values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
-    values.end();
 }
 
 /// The asset's own URL at this service; a path where no public URL is configured.

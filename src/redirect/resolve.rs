@@ -11,12 +11,23 @@ use crate::snapshot::{CatalogView, ProductView, ReleaseView};
 
 use super::query::Query;
 
+/// Bytes that stand for themselves in a path: visible ASCII but `%` and the backslash.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        plain[byte] = byte != b'%' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    plain
+};
+
 /// The path as text.
 ///
 /// `None` where it is not UTF-8 after decoding, or holds control characters or a backslash.
 pub fn decode(path: &str) -> Option<Cow<'_, str>> {
     // Nearly every path, in one pass.
-    if path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%' && byte != b'\\') {
+    if path.bytes().all(|byte| PLAIN[usize::from(byte)]) {
         return Some(path.into());
     }
     let text = if path.contains('%') { percent_decode_str(path).decode_utf8().ok()? } else { path.into() };

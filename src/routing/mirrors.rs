@@ -8,6 +8,7 @@ use crate::catalog::{Asset, Release};
 use crate::config::{self, Layout, LayoutPart};
 use crate::model::{Asn, Country, Direction, Location, MirrorId, MirrorName, MirrorSet, RegionId};
 
+use super::choose::ALTERNATES_MAX;
 use super::filter::Filter;
 
 /// One mirror.
@@ -37,8 +38,10 @@ pub struct Mirror {
     pub anycast: bool,
     /// A number for its name that is the same in every process.
     pub sticky: u64,
-    /// The tail of its `Link` header after the priority: `; geo=de`, or nothing.
-    pub link_tail: Box<str>,
+    /// How its `Link` lines begin: `<`, and `base`.
+    pub link_open: Box<str>,
+    /// How they end in each place, the chosen mirror's first: `>; rel=duplicate; pri=1; geo=de` (RFC 6249 section 3).
+    pub link_tails: Box<[Box<str>]>,
 }
 
 impl Mirror {
@@ -62,7 +65,8 @@ impl Mirror {
     }
 }
 
-fn write_path(layout: &Layout, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
+/// Writes where an asset lies in a layout.
+pub fn write_path(layout: &Layout, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
     for part in &layout.0 {
         let text = match part {
             LayoutPart::Literal(text) => text,
@@ -185,6 +189,8 @@ fn compile(mirror: &config::Mirror) -> Mirror {
         None => host.to_owned(),
     };
     let geo = |country: Country| format!("; geo={}", country.as_str().to_ascii_lowercase());
+    let geo = mirror.country.map(geo).unwrap_or_default();
+    let link_tail = |priority| format!(">; rel=duplicate; pri={priority}{geo}").into();
     Mirror {
         name: mirror.name.clone(),
         base: mirror.url.as_str().into(),
@@ -198,6 +204,7 @@ fn compile(mirror: &config::Mirror) -> Mirror {
         weight: mirror.weight,
         anycast: mirror.anycast,
         sticky: BuildHasherDefault::<FxHasher>::default().hash_one(mirror.name.as_str()),
-        link_tail: mirror.country.map(geo).unwrap_or_default().into(),
+        link_open: format!("<{}", mirror.url).into(),
+        link_tails: (1..=ALTERNATES_MAX + 1).map(link_tail).collect(),
     }
 }

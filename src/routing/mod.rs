@@ -12,7 +12,7 @@ mod spread;
 pub use choose::{ALTERNATES_MAX, Ask, Availability, Pick, Router};
 pub use explain::{Candidate, Verdict};
 pub use holders::Holders;
-pub use mirrors::{Mirror, Mirrors};
+pub use mirrors::{Mirror, Mirrors, write_path};
 pub use ranking::{Nearness, Ranking, Rankings};
 
 /// Scrambles a number so that all its bits depend on all bits of the input (the finaliser of SplitMix64).

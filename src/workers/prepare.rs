@@ -76,6 +76,7 @@ fn settings(config: &Config) -> Settings {
         cache_control,
         alternates: config.redirect.alternates,
         public_https: public_url.is_some_and(|url| url.starts_with("https:")),
+        link_open: format!("<{}/", public_url.unwrap_or_default()).into(),
         public_url: public_url.unwrap_or_default().into(),
         forwarded: Forwarded::new(&config.server.trusted_proxies, config.server.client_header),
         regions: config.regions.iter().map(|region| region.name.clone()).collect(),
