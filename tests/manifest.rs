@@ -231,6 +231,7 @@ fn only_additions_labels_and_channels_may_change_in_a_release() {
         (with("/assets/0/size", json!(5)), false, "published with 1048576 bytes and has 5 now"),
         (with("/assets/0/sha256", json!(other)), false, &before),
         (with("/version", json!("1.8.3")), false, "was tool 1.8.2 and is now tool 1.8.3"),
+        (with("/version", json!("v1.8.2")), false, "was tool 1.8.2 and is now tool v1.8.2"),
     ] {
         match changes(&old, &parse(&new), sealed) {
             Ok(_) => assert_eq!(breach, "", "{new}"),
