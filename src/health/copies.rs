@@ -60,6 +60,13 @@ pub struct Trouble {
     pub evidence: Option<Box<Evidence>>,
 }
 
+impl Trouble {
+    /// When it is tried again. A moment farther off than any wait was set by a clock that has gone back since.
+    fn due_at(&self, now: Timestamp) -> Timestamp {
+        if self.retry_at > now.after(RETRY_MAX) { now } else { self.retry_at }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Held {
     All,
@@ -308,9 +315,9 @@ impl Copies {
         self.pass = self.pass.or(Some(0));
     }
 
-    /// Whether the copies were last hashed too long ago.
+    /// Whether the copies were last hashed too long ago, or by a clock that has gone back as far since.
     pub fn is_stale(&self, now: Timestamp, recheck: Duration) -> bool {
-        self.passed_at.is_some_and(|at| now.since(at) >= recheck)
+        self.passed_at.is_some_and(|at| now.since(at) >= recheck || at.since(now) >= recheck)
     }
 
     /// The next copy to hash so that the release becomes whole here; `taken` are being hashed already.
@@ -318,7 +325,7 @@ impl Copies {
         if self.is_complete() {
             return None;
         }
-        let due = self.trouble.iter().find(|(asset, t)| t.retry_at <= now && !taken(**asset));
+        let due = self.trouble.iter().find(|(asset, t)| t.due_at(now) <= now && !taken(**asset));
         if let Some((asset, _)) = due {
             return Some(*asset);
         }
@@ -339,9 +346,9 @@ impl Copies {
         self.pass
     }
 
-    /// When the earliest copy in trouble is due.
-    pub fn next_retry(&self) -> Option<Timestamp> {
-        self.trouble.values().map(|t| t.retry_at).min()
+    /// When the earliest copy in trouble is due; `taken` are being hashed already.
+    pub fn next_retry(&self, now: Timestamp, taken: impl Fn(AssetIndex) -> bool) -> Option<Timestamp> {
+        self.trouble.iter().filter(|(asset, _)| !taken(**asset)).map(|(_, t)| t.due_at(now)).min()
     }
 
     /// Missing copies are asked for again now.

@@ -31,15 +31,32 @@ fn a_corrupt_copy_is_out_at_once_and_tried_again_ever_later() {
     assert_eq!((copies.holds(1), copies.state(1)), (false, CopyState::Corrupt));
     assert_eq!((copies.holds(0), copies.holds(2)), (true, true));
     assert_eq!(copies.next_pending(NOW, |_| false), None);
-    assert_eq!(copies.next_retry(), Some(NOW.after(PACE)));
+    assert_eq!(copies.next_retry(NOW, |_| false), Some(NOW.after(PACE)));
     let later = NOW.after(PACE);
     assert_eq!(copies.next_pending(later, |_| false), Some(1));
     copies.fail(1, CopyFault::WrongDigest, None, later, PACE);
-    assert_eq!(copies.next_retry(), Some(later.after(PACE * 2)));
+    assert_eq!(copies.next_retry(NOW, |_| false), Some(later.after(PACE * 2)));
     (0..40).for_each(|_| copies.fail(1, CopyFault::WrongDigest, None, later, PACE));
-    assert_eq!(copies.next_retry(), Some(later.after(RETRY_MAX)));
+    assert_eq!(copies.next_retry(NOW, |_| false), Some(later.after(RETRY_MAX)));
     copies.verify(1, MARK, later);
     assert!(copies.is_complete());
+}
+
+#[test]
+fn a_clock_that_goes_back_delays_no_retry_and_no_pass() {
+    let mut copies = whole(2);
+    copies.fail(1, CopyFault::WrongDigest, None, NOW, PACE);
+    let before = Timestamp::from_millis(NOW.as_millis() - 86_400_000);
+    assert_eq!(copies.next_pending(before, |_| false), Some(1));
+    assert_eq!(copies.next_retry(before, |_| false), Some(before));
+    assert!(copies.is_stale(before, PACE) && !copies.is_stale(before, RETRY_MAX * 25));
+}
+
+#[test]
+fn a_copy_that_is_being_hashed_is_not_waited_for() {
+    let mut copies = whole(2);
+    copies.fail(1, CopyFault::WrongDigest, None, NOW, PACE);
+    assert_eq!(copies.next_retry(NOW, |asset| asset == 1), None);
 }
 
 #[test]

@@ -117,7 +117,9 @@ impl World {
 
     fn counts(&self, mirror: &Mirror, now: Timestamp) -> bool {
         let long_down = |standing: &crate::health::Standing| {
-            standing.state == State::Down && now.since(standing.since) >= DOWN_TOO_LONG
+            // Either way round: the clock may have gone back since.
+            let apart = now.since(standing.since).max(standing.since.since(now));
+            standing.state == State::Down && apart >= DOWN_TOO_LONG
         };
         let state = self.mirrors.get(&mirror.name);
         !self.drained.contains(&mirror.name) && !state.is_some_and(|state| long_down(&state.standing))

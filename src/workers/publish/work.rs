@@ -102,7 +102,8 @@ impl World {
             if let Some(asset) = holding.copies.next_pending(now, |asset| busy.contains(&asset)) {
                 return (Some((id.clone(), asset, Purpose::First)), None);
             }
-            until = until.into_iter().chain(holding.copies.next_retry()).min();
+            let retry = holding.copies.next_retry(now, |asset| busy.contains(&asset));
+            until = until.into_iter().chain(retry).min();
         }
         (None, until)
     }
