@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::ReleaseId;
+use crate::config::{LayoutPart, Mirror};
 use crate::fetch::Families;
 use crate::health::{Copies, Look, Standing, State, Tally};
 use crate::model::{AssetIndex, CopyFault, Exclusion, MirrorName, Timestamp};
@@ -21,9 +24,30 @@ pub struct Holding {
     pub busy: HashSet<AssetIndex>,
 }
 
+/// A standing as it is stored: it says something of the place where it was seen, not of the mirror's name.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredStanding {
+    #[serde(flatten)]
+    pub standing: Standing,
+    pub place: String,
+}
+
+/// Where a mirror keeps its files: a URL and a layout. What is known of a mirror is known of its place.
+pub(super) fn place_of(mirror: &Mirror) -> String {
+    let part = |part: &LayoutPart| match part {
+        LayoutPart::Literal(text) => text.clone(),
+        LayoutPart::Product => "{product}".to_owned(),
+        LayoutPart::Version => "{version}".to_owned(),
+        LayoutPart::Asset => "{asset}".to_owned(),
+    };
+    std::iter::once(mirror.url.to_string()).chain(mirror.layout.0.iter().map(part)).collect()
+}
+
 /// One mirror.
 #[derive(Debug)]
 pub struct MirrorState {
+    /// Where it keeps its files.
+    pub(super) place: String,
     /// How it stands.
     pub standing: Standing,
     /// What its name resolved to at the last probe.
@@ -43,9 +67,10 @@ pub struct MirrorState {
 const HOSTS_MAX: usize = 16;
 
 impl MirrorState {
-    /// A mirror of this standing that holds nothing yet.
-    pub fn new(standing: Standing) -> Self {
+    /// A mirror at this place, of this standing, that holds nothing yet.
+    pub fn new(place: String, standing: Standing) -> Self {
         Self {
+            place,
             standing,
             families: None,
             hosts: BTreeSet::new(),

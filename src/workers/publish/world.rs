@@ -12,7 +12,7 @@ use crate::store::{Action, Loaded, Observation, Order};
 use crate::workers::fact::Fact;
 use crate::workers::prepare::Prepared;
 
-use super::mirrors::MirrorState;
+use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::releases::Known;
 use super::view::Views;
 
@@ -90,16 +90,20 @@ impl World {
         };
         world.load_manifests(loaded.manifests);
         for (mirror, body) in loaded.standings {
-            let standing: Option<Standing> = serde_json::from_slice(&body).ok();
-            let standing = standing.map_or(Standing::new(now), |standing| standing.restarted(now));
-            world.mirrors.insert(mirror, MirrorState::new(standing));
+            // What cannot be read is of no place that is configured, and goes.
+            let stored: Option<StoredStanding> = serde_json::from_slice(&body).ok();
+            let (place, standing) = stored.map_or((String::new(), Standing::new(now)), |stored| {
+                (stored.place, stored.standing.restarted(now))
+            });
+            world.mirrors.insert(mirror, MirrorState::new(place, standing));
         }
         for (mirror, product, version, body) in loaded.copies {
             let id = ReleaseId { product, version };
             let Some(known) = world.releases.get(&id) else { continue };
             let Some(copies) = Copies::from_bytes(&body, known.release.assets.len() as u32) else { continue };
-            let state = world.mirrors.entry(mirror).or_insert_with(|| MirrorState::new(Standing::new(now)));
-            state.put(id, copies);
+            // Copies without a standing are of an unknown place.
+            let unknown = || MirrorState::new(String::new(), Standing::new(now));
+            world.mirrors.entry(mirror).or_insert_with(unknown).put(id, copies);
         }
         // A pass that was asked for goes on from the ledger; the order is not given a second time.
         let standing_orders =
@@ -147,16 +151,19 @@ impl World {
         self.priority.clear();
     }
 
-    /// Makes the known mirrors those of the configuration.
+    /// Makes the known mirrors those of the configuration. One that serves from another place now is another mirror.
     fn adopt_mirrors(&mut self, now: Timestamp) {
-        let configured: HashSet<MirrorName> = self.configured().map(|mirror| mirror.name.clone()).collect();
-        let gone: Vec<_> = self.mirrors.keys().filter(|name| !configured.contains(*name)).cloned().collect();
+        let configured: HashMap<MirrorName, String> =
+            self.configured().map(|mirror| (mirror.name.clone(), place_of(mirror))).collect();
+        let stays = |(name, state): &(&MirrorName, &MirrorState)| configured.get(*name) == Some(&state.place);
+        let gone: Vec<_> = self.mirrors.iter().filter(|m| !stays(m)).map(|(name, _)| name.clone()).collect();
         for mirror in gone {
             self.mirrors.remove(&mirror);
             self.dirty.other.push(Observation::MirrorGone { mirror });
         }
-        for mirror in configured {
-            self.mirrors.entry(mirror).or_insert_with(|| MirrorState::new(Standing::new(now)));
+        for (mirror, place) in configured {
+            let new = || MirrorState::new(place, Standing::new(now));
+            self.mirrors.entry(mirror).or_insert_with(new);
         }
     }
 
@@ -177,7 +184,8 @@ impl World {
         let mut observations = dirty.other;
         for mirror in dirty.standings {
             if let Some(state) = self.mirrors.get(&mirror) {
-                let body = serde_json::to_vec(&state.standing).unwrap_or_default();
+                let (standing, place) = (state.standing.clone(), state.place.clone());
+                let body = serde_json::to_vec(&StoredStanding { standing, place }).unwrap_or_default();
                 observations.push(Observation::Standing { mirror, body });
             }
         }
