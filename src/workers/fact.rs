@@ -17,8 +17,8 @@ use crate::store::{Action, Order};
 use super::prepare::Prepared;
 use super::report::{Report, Topic};
 
-/// One copy of one asset, at one state of knowledge: a result that comes back with an older epoch than the ledger's is
-/// about bytes that have been contradicted since.
+/// One copy of one asset, at one state of knowledge: a result of an epoch before the last contradiction is about bytes
+/// that may have been replaced since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CopyRef {
     /// Where.

@@ -18,10 +18,40 @@ use super::world::World;
 pub struct Holding {
     /// The ledger's entry.
     pub copies: Copies,
-    /// Counts contradictions, so that results from before one are recognised.
-    pub epoch: u64,
+    /// Looks that began before this epoch prove nothing here: a contradiction came between, or a release of other assets.
+    pub(super) proven_from: u64,
+    /// The same for single copies, where a look at a copy that was not held was contradicted meanwhile.
+    pub(super) copy_proven_from: HashMap<AssetIndex, u64>,
+    /// Looks that began before this epoch counted the release's assets otherwise.
+    pub(super) counted_from: u64,
     /// Assets that are being hashed.
     pub busy: HashSet<AssetIndex>,
+}
+
+impl Holding {
+    fn new(copies: Copies, epoch: u64) -> Self {
+        Self {
+            copies,
+            proven_from: epoch,
+            copy_proven_from: HashMap::new(),
+            counted_from: epoch,
+            busy: HashSet::new(),
+        }
+    }
+
+    /// Whether a look at this copy that was good proves that it is.
+    fn is_proof(&self, copy: &CopyRef) -> bool {
+        let from =
+            self.copy_proven_from.get(&copy.asset).map_or(self.proven_from, |e| *e.max(&self.proven_from));
+        copy.epoch >= from
+    }
+
+    /// All copies have to be hashed by looks that begin in this epoch or later.
+    fn distrust(&mut self, epoch: u64) {
+        self.proven_from = epoch;
+        self.copy_proven_from.clear();
+        self.copies.set_pending();
+    }
 }
 
 /// A standing as it is stored: it says something of the place where it was seen, not of the mirror's name.
@@ -91,17 +121,13 @@ impl MirrorState {
         self.holdings.iter()
     }
 
-    /// What it holds of a release that has this many assets.
-    pub(super) fn holding(&mut self, id: &ReleaseId, assets: AssetIndex) -> &mut Holding {
-        self.holdings.entry(id.clone()).or_insert_with(|| Holding {
-            copies: Copies::unknown(assets),
-            epoch: 0,
-            busy: HashSet::new(),
-        })
+    /// What it holds of a release that has this many assets; in this epoch, should nothing be known yet.
+    pub(super) fn holding(&mut self, id: &ReleaseId, assets: AssetIndex, epoch: u64) -> &mut Holding {
+        self.holdings.entry(id.clone()).or_insert_with(|| Holding::new(Copies::unknown(assets), epoch))
     }
 
     pub(super) fn put(&mut self, id: ReleaseId, copies: Copies) {
-        self.holdings.insert(id, Holding { copies, epoch: 0, busy: HashSet::new() });
+        self.holdings.insert(id, Holding::new(copies, 0));
     }
 
     pub(super) fn forget_busy(&mut self) {
@@ -174,22 +200,27 @@ impl World {
         self.ask_again_for_awaited(&mirror, now);
     }
 
-    /// A probe saw something else where a copy should be: the copy is out, and its release's other copies there have to
-    /// be hashed again. Says whether the copy was a verified one.
+    /// A probe saw something else where a copy should be: the copy is out, and where it was a verified one, its release's
+    /// other copies there have to be hashed again. Says whether it was.
     fn contradict(&mut self, copy: &CopyRef, wrong: Wrong, now: Timestamp) -> bool {
         let pace = self.prepared.config.probe.interval;
         let Some(known) = self.releases.get(&copy.release) else { return false };
         let assets = known.release.assets.len() as AssetIndex;
         let Some(state) = self.mirrors.get_mut(&copy.mirror) else { return false };
-        let holding = state.holding(&copy.release, assets);
+        let holding = state.holding(&copy.release, assets, self.epoch);
         let was_held = holding.copies.holds(copy.asset);
         if !wrong.fault.contradicts_copy() {
             return was_held;
         }
-        holding.epoch += 1;
-        holding.copies.set_pending();
+        self.epoch += 1;
+        let counted_otherwise = copy.epoch < holding.counted_from;
+        if was_held || counted_otherwise || wrong.fault == CopyFault::ValidatorChanged {
+            holding.distrust(self.epoch);
+        } else {
+            holding.copy_proven_from.insert(copy.asset, self.epoch);
+        }
         // A validator that changed says nothing about the bytes yet: they are hashed at once, not after a wait.
-        if wrong.fault != CopyFault::ValidatorChanged {
+        if wrong.fault != CopyFault::ValidatorChanged && !counted_otherwise {
             holding.copies.fail(copy.asset, wrong.fault, Some(wrong.evidence), now, pace);
         }
         if was_held {
@@ -216,15 +247,26 @@ impl World {
             let before = if state.spent.0 == today { state.spent.1 } else { 0 };
             state.spent = (today, before.saturating_add(bytes));
         }
-        let holding = state.holding(&copy.release, assets);
-        holding.busy.remove(&copy.asset);
-        let current = holding.epoch == copy.epoch;
+        let holding = state.holding(&copy.release, assets, self.epoch);
+        let counted_otherwise = copy.epoch < holding.counted_from;
+        if !counted_otherwise {
+            holding.busy.remove(&copy.asset);
+        }
         let right = match outcome {
-            Ok(mark) if current => {
+            Ok(mark) if holding.is_proof(&copy) => {
+                holding.copy_proven_from.remove(&copy.asset);
                 holding.copies.verify(copy.asset, mark, now);
                 true
             }
             Ok(_) => false,
+            Err(wrong) if counted_otherwise => {
+                // Which copy this was is not known any more.
+                if wrong.fault.contradicts_copy() {
+                    self.epoch += 1;
+                    holding.distrust(self.epoch);
+                }
+                false
+            }
             Err(wrong) => {
                 if wrong.fault.contradicts_copy() && holding.copies.holds(copy.asset) {
                     tracing::warn!(
@@ -265,11 +307,10 @@ impl World {
     }
 
     pub(super) fn move_copies(&mut self, id: &ReleaseId, now_at: &[AssetIndex], assets: AssetIndex) {
+        self.epoch += 1;
         for (name, state) in &mut self.mirrors {
             if let Some(holding) = state.holdings.get_mut(id) {
-                holding.copies = holding.copies.moved(now_at, assets);
-                holding.busy.clear();
-                holding.epoch += 1;
+                *holding = Holding::new(holding.copies.moved(now_at, assets), self.epoch);
                 self.dirty.copies.insert((name.clone(), id.clone()));
             }
         }

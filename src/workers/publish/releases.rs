@@ -155,6 +155,8 @@ impl World {
         for id in retired {
             tracing::info!(product = %id.product, version = %id.version, "a release left the origin and is retired");
             self.releases.remove(&id);
+            // Should it come back, what is under way now says nothing of what it is then.
+            self.epoch += 1;
             self.mirrors.values_mut().for_each(|mirror| mirror.forget(&id));
             self.views.touch_release(&id);
             self.priority.clear();

@@ -31,9 +31,8 @@ impl World {
             return Some(ProbeTarget { url, expects: None, next_in });
         };
         let release = self.releases.get(id)?.release.clone();
-        let epoch = state.holdings().find(|(known, _)| *known == id).map_or(0, |(_, holding)| holding.epoch);
         let mark = state.copies(id).and_then(|copies| copies.mark_of(asset));
-        let copy = CopyRef { mirror: mirror.clone(), release: id.clone(), asset, epoch };
+        let copy = CopyRef { mirror: mirror.clone(), release: id.clone(), asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
         Some(ProbeTarget { url, expects: Some(ExpectedCopy { copy, release, mark }), next_in })
     }
@@ -68,10 +67,9 @@ impl World {
     ) -> Option<Work> {
         let release = self.releases.get(&id)?.release.clone();
         let assets = release.assets.len() as AssetIndex;
-        let holding = self.mirrors.get_mut(mirror)?.holding(&id, assets);
-        let copy = CopyRef { mirror: mirror.clone(), release: id, asset, epoch: holding.epoch };
-        holding.busy.insert(asset);
+        let copy = CopyRef { mirror: mirror.clone(), release: id, asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
+        self.mirrors.get_mut(mirror)?.holding(&copy.release, assets, self.epoch).busy.insert(asset);
         Some(Work { copy, release, url, purpose })
     }
 
@@ -97,7 +95,7 @@ impl World {
         let mut until: Option<Timestamp> = None;
         for id in &self.priority {
             let Some(known) = self.releases.get(id) else { continue };
-            let holding = state.holding(id, known.release.assets.len() as AssetIndex);
+            let holding = state.holding(id, known.release.assets.len() as AssetIndex, self.epoch);
             let busy = &holding.busy;
             if let Some(asset) = holding.copies.next_pending(now, |asset| busy.contains(&asset)) {
                 return (Some((id.clone(), asset, Purpose::First)), None);
@@ -124,7 +122,7 @@ impl World {
         }
         for id in &self.priority {
             let Some(known) = self.releases.get(id) else { continue };
-            let holding = state.holding(id, known.release.assets.len() as AssetIndex);
+            let holding = state.holding(id, known.release.assets.len() as AssetIndex, self.epoch);
             if holding.copies.is_stale(now, verify.recheck) {
                 holding.copies.begin_pass_if_none();
             }

@@ -47,6 +47,8 @@ pub struct Effects {
 #[derive(Debug)]
 pub struct World {
     pub(super) prepared: Box<Prepared>,
+    /// Counts up whenever looks that are under way stop proving something, so that a late result is recognised.
+    pub(super) epoch: u64,
     pub(super) mirrors: HashMap<MirrorName, MirrorState>,
     /// Mirrors that the operator took out, whether configured now or not.
     pub(super) drained: BTreeSet<MirrorName>,
@@ -73,6 +75,7 @@ impl World {
     /// From what the store held.
     pub fn new(prepared: Box<Prepared>, loaded: Loaded, now: Timestamp) -> Self {
         let mut world = Self {
+            epoch: 0,
             mirrors: HashMap::new(),
             drained: BTreeSet::new(),
             releases: HashMap::new(),
@@ -157,6 +160,7 @@ impl World {
             self.configured().map(|mirror| (mirror.name.clone(), place_of(mirror))).collect();
         let stays = |(name, state): &(&MirrorName, &MirrorState)| configured.get(*name) == Some(&state.place);
         let gone: Vec<_> = self.mirrors.iter().filter(|m| !stays(m)).map(|(name, _)| name.clone()).collect();
+        self.epoch += 1;
         for mirror in gone {
             self.mirrors.remove(&mirror);
             self.dirty.other.push(Observation::MirrorGone { mirror });
