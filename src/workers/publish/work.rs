@@ -10,8 +10,8 @@ use crate::workers::fact::{CopyRef, ExpectedCopy, NextWork, ProbeTarget, Purpose
 use super::world::World;
 
 impl World {
-    /// What to probe a mirror with: in turn the copies that it is known to hold, else one that it should hold, else its
-    /// own URL. `None` where the mirror is not configured.
+    /// What to probe a mirror with: in turn the copies that it is known to hold, else in turn those that it should hold
+    /// (a single bad file must not keep a mirror out), else its own URL. `None` where the mirror is not configured.
     pub fn probe_target(&mut self, mirror: &MirrorName) -> Option<ProbeTarget> {
         self.by_priority();
         let state = self.mirrors.get(mirror)?;
@@ -19,7 +19,7 @@ impl World {
         let held = |id: &&ReleaseId| state.copies(id).is_some_and(|copies| copies.marked().len() > 0);
         let holding: Vec<&ReleaseId> = self.priority.iter().filter(held).collect();
         let picked = match holding.len() {
-            0 => self.priority.first().map(|id| (id, 0)),
+            0 => self.expected_in_turn(state.probes),
             releases => {
                 let id = holding[state.probes % releases];
                 let marked = state.copies(id).map(Copies::marked);
@@ -35,6 +35,12 @@ impl World {
         let copy = CopyRef { mirror: mirror.clone(), release: id.clone(), asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
         Some(ProbeTarget { url, expects: Some(ExpectedCopy { copy, release, mark }), next_in })
+    }
+
+    fn expected_in_turn(&self, turn: usize) -> Option<(&ReleaseId, AssetIndex)> {
+        let id = self.priority.get(turn % self.priority.len().max(1))?;
+        let assets = self.releases.get(id)?.release.assets.len();
+        Some((id, (turn / self.priority.len() % assets.max(1)) as AssetIndex))
     }
 
     fn url_of(&self, copy: &CopyRef) -> Option<Url> {
