@@ -137,7 +137,8 @@ impl Copies {
         let marks_fit = copies.marks.len() <= MARKS_MAX
             && copies.marks.is_sorted_by(|a, b| a.0 < b.0)
             && copies.marks.iter().all(|(asset, _)| copies.holds(*asset));
-        (copies.assets == assets && held_fits && trouble_fits && marks_fit).then_some(copies)
+        let pass_fits = copies.pass.is_none_or(|asset| asset < assets);
+        (copies.assets == assets && held_fits && trouble_fits && marks_fit && pass_fits).then_some(copies)
     }
 
     /// The ledger entry as it is stored.
@@ -148,9 +149,9 @@ impl Copies {
     /// The release got more assets. `now_at` says where each old asset stands in the new order; new ones are pending.
     #[must_use]
     pub fn moved(&self, now_at: &[AssetIndex], assets: AssetIndex) -> Self {
-        let place = |asset: &AssetIndex| now_at.get(*asset as usize).copied();
+        let place = |asset: &AssetIndex| now_at.get(*asset as usize).copied().filter(|at| *at < assets);
         let mut words = vec![0; (assets as usize).div_ceil(64)];
-        for asset in self.held().filter_map(|asset| place(&asset)).filter(|asset| *asset < assets) {
+        for asset in self.held().filter_map(|asset| place(&asset)) {
             words[asset as usize / 64] |= 1 << (asset % 64);
         }
         let mut marks: Vec<_> =
@@ -221,6 +222,8 @@ impl Copies {
         }
         self.trouble.remove(&asset);
         self.mark(asset, mark);
+        // Copies grow old from the first one on, also where the release never becomes whole.
+        self.passed_at = self.passed_at.or(Some(now));
         if let Held::These(words) = &mut self.held {
             let word = asset as usize / 64;
             if words.len() <= word {
@@ -230,9 +233,13 @@ impl Copies {
             let full = ones(self.assets);
             if *words == full {
                 self.held = Held::All;
-                self.passed_at = self.passed_at.or(Some(now));
             }
         }
+        self.pass_over(asset, now);
+    }
+
+    /// The pass that is under way, if it stands at this copy, goes on.
+    fn pass_over(&mut self, asset: AssetIndex, now: Timestamp) {
         if self.pass == Some(asset) {
             self.pass = Some(asset + 1).filter(|next| *next < self.assets);
             if self.pass.is_none() {
@@ -260,7 +267,8 @@ impl Copies {
         self.marks.iter().map(|(asset, _)| *asset)
     }
 
-    /// A look at the copy failed. What contradicts it takes it out at once; anything else only delays a verification.
+    /// A look at the copy failed. What contradicts it takes it out at once; anything else only delays a verification,
+    /// and a pass goes on without it.
     /// `pace` is the first wait before it is tried again; it doubles.
     pub fn fail(
         &mut self,
@@ -270,7 +278,12 @@ impl Copies {
         now: Timestamp,
         pace: Duration,
     ) {
-        if asset >= self.assets || self.holds(asset) && !fault.contradicts_copy() {
+        if asset >= self.assets {
+            return;
+        }
+        if self.holds(asset) && !fault.contradicts_copy() {
+            // Asked again at once, it would be asked without end; the next pass asks again.
+            self.pass_over(asset, now);
             return;
         }
         self.unverify(asset);

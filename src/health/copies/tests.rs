@@ -35,9 +35,9 @@ fn a_corrupt_copy_is_out_at_once_and_tried_again_ever_later() {
     let later = NOW.after(PACE);
     assert_eq!(copies.next_pending(later, |_| false), Some(1));
     copies.fail(1, CopyFault::WrongDigest, None, later, PACE);
-    assert_eq!(copies.next_retry(NOW, |_| false), Some(later.after(PACE * 2)));
+    assert_eq!(copies.next_retry(later, |_| false), Some(later.after(PACE * 2)));
     (0..40).for_each(|_| copies.fail(1, CopyFault::WrongDigest, None, later, PACE));
-    assert_eq!(copies.next_retry(NOW, |_| false), Some(later.after(RETRY_MAX)));
+    assert_eq!(copies.next_retry(later, |_| false), Some(later.after(RETRY_MAX)));
     copies.verify(1, MARK, later);
     assert!(copies.is_complete());
 }
@@ -101,6 +101,25 @@ fn a_pass_hashes_every_verified_copy_once_and_keeps_it_in_rotation() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_read_is_passed_over_and_stays_in_rotation() {
+    let mut copies = whole(2);
+    copies.begin_pass();
+    for asset in 0..2 {
+        assert_eq!(copies.next_of_pass(NOW), Some(asset));
+        copies.fail(asset, CopyFault::Broken, None, NOW, PACE);
+    }
+    assert_eq!(copies.next_of_pass(NOW), None);
+    assert!(copies.is_complete());
+}
+
+#[test]
+fn copies_of_a_release_that_never_becomes_whole_grow_old_as_well() {
+    let mut copies = Copies::unknown(2);
+    copies.verify(0, MARK, NOW);
+    assert!(copies.is_stale(NOW.after(PACE), PACE));
+}
+
+#[test]
 fn a_release_that_grows_keeps_what_was_verified_wherever_it_stands_now() {
     let mut copies = whole(64);
     copies.fail(63, CopyFault::Missing, None, NOW, PACE);
@@ -128,6 +147,7 @@ fn a_damaged_entry_is_unknown_and_never_believed() {
         ("\"trouble\":{\"1\"", "\"trouble\":{\"3\""),
         ("\"marks\":[[0,7]", "\"marks\":[[1,7]"),
         ("\"marks\":[[0,7],[2,7]]", "\"marks\":[[2,7],[0,7]]"),
+        ("\"pass\":null", "\"pass\":3"),
     ] {
         assert!(text.contains(whole), "{text}");
         assert_eq!(Copies::from_bytes(text.replace(whole, damaged).as_bytes(), 3), None, "{damaged}");
