@@ -160,6 +160,8 @@ impl World {
             self.mirrors.values_mut().for_each(|mirror| mirror.forget(&id));
             self.views.touch_release(&id);
             self.priority.clear();
+            // A verifier may have waited for a copy of this one.
+            self.wake.extend(self.mirrors.keys().cloned());
             self.dirty.copies.retain(|(_, release)| *release != id);
             let ReleaseId { product, version } = id;
             self.dirty.other.push(Observation::ManifestGone { product, version });
