@@ -335,7 +335,11 @@ impl World {
     /// Every copy on the mirror is to be hashed again; verified ones stay in rotation meanwhile.
     pub(super) fn begin_pass(&mut self, mirror: &MirrorName) {
         if let Some(state) = self.mirrors.get_mut(mirror) {
-            state.holdings.values_mut().for_each(|holding| holding.copies.begin_pass());
+            for (id, holding) in &mut state.holdings {
+                holding.copies.begin_pass();
+                // A restart goes on from the ledger.
+                self.dirty.copies.insert((mirror.clone(), id.clone()));
+            }
             state.asked_to_verify = true;
             self.wake.insert(mirror.clone());
         }
