@@ -84,6 +84,8 @@ pub struct MirrorState {
     pub families: Option<Families>,
     /// Other hosts that its redirects led to.
     pub hosts: BTreeSet<String>,
+    /// The epoch in which it began to come back: what was hashed for that before is of an earlier time.
+    returns_from: u64,
     /// How many probes it had: they rotate over its copies.
     pub(super) probes: usize,
     /// A whole pass that the operator asked for is under way; it is not counted against the budget.
@@ -104,6 +106,7 @@ impl MirrorState {
             standing,
             families: None,
             hosts: BTreeSet::new(),
+            returns_from: 0,
             probes: 0,
             asked_to_verify: false,
             spent: (0, 0),
@@ -164,6 +167,8 @@ impl World {
         }
         let after = state.standing.state;
         if before != after {
+            self.epoch += 1;
+            state.returns_from = self.epoch;
             tracing::info!(%mirror, ?before, ?after, reason = ?state.standing.last_fault, "a mirror's standing changed");
             self.dirty.standings.insert(mirror.clone());
             self.wake.insert(mirror.clone());
@@ -247,25 +252,28 @@ impl World {
             let before = if state.spent.0 == today { state.spent.1 } else { 0 };
             state.spent = (today, before.saturating_add(bytes));
         }
+        let returns = purpose == Purpose::Return
+            && state.standing.state == State::Returning
+            && copy.epoch >= state.returns_from;
         let holding = state.holding(&copy.release, assets, self.epoch);
         let counted_otherwise = copy.epoch < holding.counted_from;
         if !counted_otherwise {
             holding.busy.remove(&copy.asset);
         }
-        let right = match outcome {
+        let look = match outcome {
             Ok(mark) if holding.is_proof(&copy) => {
                 holding.copy_proven_from.remove(&copy.asset);
                 holding.copies.verify(copy.asset, mark, now);
-                true
+                Some(Look::Rehashed)
             }
-            Ok(_) => false,
+            Ok(_) => None,
             Err(wrong) if counted_otherwise => {
                 // Which copy this was is not known any more.
                 if wrong.fault.contradicts_copy() {
                     self.epoch += 1;
                     holding.distrust(self.epoch);
                 }
-                false
+                None
             }
             Err(wrong) => {
                 if wrong.fault.contradicts_copy() && holding.copies.holds(copy.asset) {
@@ -277,13 +285,16 @@ impl World {
                         "a verified copy is not what it was; it is out of rotation"
                     );
                 }
-                holding.copies.fail(copy.asset, wrong.fault, Some(wrong.evidence), now, pace);
-                false
+                let fault = wrong.fault;
+                holding.copies.fail(copy.asset, fault, Some(wrong.evidence), now, pace);
+                // A copy that is wrong leaves the mirror's others to try; one that could not be read says that the
+                // mirror is not back.
+                (!fault.contradicts_copy()).then_some(Look::Failed(fault))
             }
         };
         self.copies_changed(&copy.mirror, &copy.release);
-        if right && purpose == Purpose::Return {
-            self.look(&copy.mirror, Look::Rehashed, now);
+        if let Some(look) = look.filter(|_| returns) {
+            self.look(&copy.mirror, look, now);
         }
     }
 
