@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Ready};
-use crate::health::{Copies, State};
+use crate::health::State;
 use crate::model::{ChannelName, MirrorName, ProductName, RegionId, Timestamp, Version};
 use crate::store::Action;
 
+use super::mirrors::MirrorState;
 use super::world::World;
 
 /// A mirror that has been down for this long does not hold a release up.
@@ -22,6 +23,9 @@ pub struct Readiness {
     /// Mirrors that count and do not hold all of it.
     pub lacking: Vec<MirrorName>,
 }
+
+/// A mirror that readiness depends on, and what is known of it.
+type Counted<'w> = (&'w Mirror, Option<&'w MirrorState>);
 
 impl World {
     /// The channels of a product: those configured, in their order, then those that manifests name or that point
@@ -51,13 +55,14 @@ impl World {
                 labelled.entry((id.product.clone(), channel.clone())).or_default().push(id);
             }
         }
+        let counted = self.counted(now);
         let mut awaited = Vec::new();
         for ((product, channel), mut candidates) in labelled {
             let from = self.pointers.get(&(product.clone(), channel.clone())).map(|p| p.version.clone());
             candidates.retain(|id| from.as_ref().is_none_or(|from| self.is_newer(id, &product, from)));
             candidates.sort_by(|a, b| self.order(b, a));
             for id in candidates {
-                if self.readiness(id, &channel, now).ready {
+                if self.is_ready(id, &channel, &counted) {
                     let to = id.version.clone();
                     moves.push(Action::ChannelMove { product, channel, from, to });
                     break;
@@ -82,27 +87,40 @@ impl World {
     /// Whether a release is ready for a channel, by the channel's policy. Mirrors that are drained, or have been down
     /// for an hour, are left out.
     pub fn readiness(&self, id: &ReleaseId, channel: &ChannelName, now: Timestamp) -> Readiness {
-        let counted: Vec<&Mirror> = self.configured().filter(|mirror| self.counts(mirror, now)).collect();
-        let held_by = |mirror: &Mirror| self.holds_whole(&mirror.name, id);
-        let lacking = counted.iter().filter(|m| !held_by(m)).map(|m| m.name.clone()).collect();
-        let weighted: Vec<&&Mirror> = counted.iter().filter(|mirror| mirror.weight > 0).collect();
+        let counted = self.counted(now);
+        let lacking = counted.iter().filter(|(_, state)| !state.is_some_and(|state| state.holds_whole(id)));
+        let lacking = lacking.map(|(mirror, _)| mirror.name.clone()).collect();
+        Readiness { ready: self.is_ready(id, channel, &counted), lacking }
+    }
+
+    fn counted(&self, now: Timestamp) -> Vec<Counted<'_>> {
+        let counted = self.configured().filter(|mirror| self.counts(mirror, now));
+        counted.map(|mirror| (mirror, self.mirrors.get(&mirror.name))).collect()
+    }
+
+    fn is_ready(&self, id: &ReleaseId, channel: &ChannelName, counted: &[Counted<'_>]) -> bool {
+        let holds = |(_, state): &Counted<'_>| state.is_some_and(|state| state.holds_whole(id));
+        // Even a share of nothing is no release that anybody could download. Nearly all releases that a cold start
+        // asks about end here.
+        if !counted.iter().any(holds) {
+            return false;
+        }
+        let weighted: Vec<_> = counted.iter().filter(|(mirror, _)| mirror.weight > 0).collect();
         let by_count = if weighted.is_empty() { counted.iter().collect() } else { weighted };
-        let holders = by_count.iter().filter(|mirror| held_by(mirror)).count();
-        let ready = match self.policy(channel) {
-            Ready::All => holders == by_count.len(),
-            Ready::Share(percent) => holders as f64 >= by_count.len() as f64 * percent / 100.0,
+        let holders = || by_count.iter().filter(|mirror| holds(mirror)).count();
+        match self.policy(channel) {
+            Ready::All => holders() == by_count.len(),
+            Ready::Share(percent) => holders() as f64 >= by_count.len() as f64 * percent / 100.0,
             Ready::EachRegion(wanted) => {
                 let mut regions: BTreeMap<Option<RegionId>, (usize, usize)> = BTreeMap::new();
-                for mirror in &counted {
-                    let (mirrors, holders) = regions.entry(mirror.region).or_default();
+                for mirror in counted {
+                    let (mirrors, holders) = regions.entry(mirror.0.region).or_default();
                     *mirrors += 1;
-                    *holders += usize::from(held_by(mirror));
+                    *holders += usize::from(holds(mirror));
                 }
                 regions.values().all(|(mirrors, holders)| *holders >= wanted.min(*mirrors))
             }
-        };
-        // Even a share of nothing is no release that anybody could download.
-        Readiness { ready: ready && counted.iter().any(|mirror| held_by(mirror)), lacking }
+        }
     }
 
     /// Mirrors that count and do not hold all of a release, whatever the policies; those that are only a last resort
@@ -111,7 +129,10 @@ impl World {
         let only_last_resorts = self.configured().all(|mirror| mirror.weight == 0);
         let expected =
             |mirror: &&Mirror| (only_last_resorts || mirror.weight > 0) && self.counts(mirror, now);
-        let lacking = self.configured().filter(expected).filter(|mirror| !self.holds_whole(&mirror.name, id));
+        let lacking = self
+            .configured()
+            .filter(expected)
+            .filter(|mirror| !self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id)));
         lacking.map(|mirror| mirror.name.clone()).collect()
     }
 
@@ -123,11 +144,5 @@ impl World {
         };
         let state = self.mirrors.get(&mirror.name);
         !self.drained.contains(&mirror.name) && !state.is_some_and(|state| long_down(&state.standing))
-    }
-
-    /// Whether the mirror is up and holds every asset of the release, verified.
-    fn holds_whole(&self, mirror: &MirrorName, id: &ReleaseId) -> bool {
-        let Some(state) = self.mirrors.get(mirror) else { return false };
-        state.standing.state == State::Healthy && state.copies(id).is_some_and(Copies::is_complete)
     }
 }

@@ -141,6 +141,11 @@ impl MirrorState {
         self.holdings.remove(id);
     }
 
+    /// Whether it is up and holds every asset of the release, verified.
+    pub(super) fn holds_whole(&self, id: &ReleaseId) -> bool {
+        self.standing.state == State::Healthy && self.copies(id).is_some_and(Copies::is_complete)
+    }
+
     /// Whether it holds any verified copy.
     pub fn holds_any(&self) -> bool {
         self.holdings.values().any(|holding| holding.copies.holds_any())
