@@ -88,17 +88,23 @@ pub enum Why {
 pub fn resolve<'s>(catalog: &'s CatalogView, path: &str, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
     let missing = Missing { product: None, channel: None, why: Why::NotFound };
     let path = path.strip_prefix('/').ok_or(missing)?;
-    let (product, path) = path.split_once('/').ok_or(missing)?;
+    let (product, path) = cut(path).ok_or(missing)?;
     let product: &ProductView = catalog.products.get(product).ok_or(missing)?;
     let missing = Missing { product: Some(product), ..missing };
     if path == "install" {
         return install(product, query);
     }
-    let (selector, name) = path.split_once('/').ok_or(missing)?;
+    let (selector, name) = cut(path).ok_or(missing)?;
     let (release, channel) = select(product, selector)?;
     let missing = Missing { channel, ..missing };
     let target = find(release, name, channel.is_some(), query).ok_or(missing)?;
     Ok(Found { product, channel, release, target })
+}
+
+/// What stands before the first slash, and what after it. Segments are short: a search made for long texts costs more.
+fn cut(path: &str) -> Option<(&str, &str)> {
+    let at = path.bytes().position(|byte| byte == b'/')?;
+    Some((&path[..at], &path[at + 1..]))
 }
 
 /// The release that a version, a channel or `latest` means.
