@@ -13,26 +13,29 @@
 //!
 //! Every test gives it a runtime of its own, so that it can be killed; `#[tokio::test]` as it is will do for the test.
 
-#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, missing_docs, clippy::unwrap_used)]
 
+#[path = "answer.rs"]
+pub mod answer;
+#[path = "builder.rs"]
+pub mod builder;
 #[path = "mirror.rs"]
 pub mod mirror;
+#[path = "plan.rs"]
+pub mod plan;
+#[path = "waiting.rs"]
+pub mod waiting;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use http::{Method, StatusCode};
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -45,18 +48,15 @@ use waypost::tasks::{Trigger, shutdown};
 use waypost::workers::Handle;
 use waypost::workers::report::Topic;
 
+pub use answer::{Answer, ask, fetch};
+pub use builder::Builder;
 pub use mirror::{Behaviour, Mirror};
+pub use plan::{MirrorPlan, Plan, ReleasePlan};
 
 /// Clients of the three regions that every site has.
 pub const EU: &str = "10.1.0.7";
 pub const US: &str = "10.2.0.7";
 pub const AP: &str = "10.3.0.7";
-const REGIONS: [(&str, &str, &str); 3] = [
-    ("eu", "[50.11, 8.68]", "10.1.0.0/16"),
-    ("us", "[39.04, -77.49]", "10.2.0.0/16"),
-    ("ap", "[1.35, 103.82]", "10.3.0.0/16"),
-];
-
 /// How long a test waits for something that is bound to happen within a second.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -86,251 +86,6 @@ pub async fn soon<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T 
     }
 }
 
-/// A mirror as the configuration describes it.
-#[derive(Debug, Clone, Default)]
-pub struct MirrorPlan {
-    lines: Vec<String>,
-    url: String,
-    secure: bool,
-    lacks: Vec<String>,
-}
-
-impl MirrorPlan {
-    pub fn region(self, name: &str) -> Self {
-        self.line(&format!("region = {name:?}"))
-    }
-
-    pub fn weight(self, weight: u32) -> Self {
-        self.line(&format!("weight = {weight}"))
-    }
-
-    /// Any line of its table.
-    pub fn line(mut self, line: &str) -> Self {
-        self.lines.push(line.to_owned());
-        self
-    }
-
-    /// It speaks https, with a certificate that the site believes.
-    pub fn secure(mut self) -> Self {
-        self.secure = true;
-        self
-    }
-
-    /// It does not get this file.
-    pub fn lacks(mut self, path: &str) -> Self {
-        self.lacks.push(path.to_owned());
-        self
-    }
-}
-
-/// What the configuration file says.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    ip: Ipv4Addr,
-    pub server: Vec<String>,
-    pub origin: Vec<String>,
-    pub probe: Vec<String>,
-    pub mirrors: BTreeMap<String, MirrorPlan>,
-    /// Further tables, as they are.
-    pub more: String,
-}
-
-impl Plan {
-    pub fn text(&self, dir: &Path) -> String {
-        let Self { ip, server, origin, probe, mirrors, more } = self;
-        let mut text = String::new();
-        let state =
-            if server.iter().any(|line| line.starts_with("state")) { "" } else { "state = \"state\"" };
-        let url = if origin.iter().any(|line| line.starts_with("url")) { "" } else { "url = \"origin\"" };
-        let lines = |lines: &[String]| lines.join("\n");
-        write!(
-            text,
-            "[server]\nlisten = [\"{ip}:0\"]\nadmin = \"{ip}:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n{state}\n{}\n\
-             [origin]\n{url}\npoll = \"50ms\"\n{}\n[probe]\ninterval = \"50ms\"\n{}\n",
-            lines(server),
-            lines(origin),
-            lines(probe),
-        )
-        .unwrap();
-        if mirrors.values().any(|mirror| mirror.secure) {
-            writeln!(text, "[outgoing]\nca_file = {:?}", dir.join("mirrors.pem")).unwrap();
-        }
-        for (name, location, cidr) in REGIONS {
-            writeln!(text, "[[region]]\nname = {name:?}\nlocation = {location}").unwrap();
-            writeln!(text, "[[client_network]]\ncidr = {cidr:?}\nregion = {name:?}").unwrap();
-        }
-        for (name, mirror) in mirrors {
-            let MirrorPlan { lines, url, .. } = mirror;
-            writeln!(text, "[[mirror]]\nname = {name:?}\nurl = {url:?}\n{}", lines.join("\n")).unwrap();
-        }
-        text + more
-    }
-}
-
-#[derive(Debug, Clone)]
-struct ReleasePlan {
-    product: String,
-    version: String,
-    assets: Vec<(String, Bytes)>,
-    channels: Vec<String>,
-}
-
-impl ReleasePlan {
-    fn new(product: &str, version: &str, assets: &[(&str, &[u8])], channels: &[&str]) -> Self {
-        let assets = assets.iter().map(|(name, bytes)| ((*name).to_owned(), Bytes::copy_from_slice(bytes)));
-        Self {
-            product: product.to_owned(),
-            version: version.to_owned(),
-            assets: assets.collect(),
-            channels: channels.iter().map(|channel| (*channel).to_owned()).collect(),
-        }
-    }
-
-    fn manifest(&self) -> Value {
-        let asset = |(name, bytes): &(String, Bytes)| json!({ "name": name, "size": bytes.len(), "sha256": sha256(bytes) });
-        json!({
-            "schema": 1,
-            "product": self.product,
-            "version": self.version,
-            "channels": self.channels,
-            "assets": self.assets.iter().map(asset).collect::<Vec<_>>(),
-        })
-    }
-
-    fn path(&self, asset: &str) -> String {
-        format!("{}/{}/{asset}", self.product, self.version)
-    }
-}
-
-pub fn sha256(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    data_encoding::HEXLOWER.encode(digest.as_ref())
-}
-
-/// Makes a site.
-pub struct Builder {
-    plan: Plan,
-    releases: Vec<ReleasePlan>,
-    behaviours: Vec<(String, String, Behaviour)>,
-    stopped: Vec<String>,
-    unreadable_origin: bool,
-    files: Vec<(String, Vec<u8>)>,
-}
-
-impl Builder {
-    pub fn mirror(mut self, name: &str, describe: impl FnOnce(MirrorPlan) -> MirrorPlan) -> Self {
-        self.plan.mirrors.insert(name.to_owned(), describe(MirrorPlan::default()));
-        self
-    }
-
-    /// Published at the origin, and on every mirror.
-    pub fn release(
-        mut self,
-        product: &str,
-        version: &str,
-        assets: &[(&str, &[u8])],
-        channels: &[&str],
-    ) -> Self {
-        self.releases.push(ReleasePlan::new(product, version, assets, channels));
-        self
-    }
-
-    pub fn behave(mut self, mirror: &str, path: &str, behaviour: Behaviour) -> Self {
-        self.behaviours.push((mirror.to_owned(), path.to_owned(), behaviour));
-        self
-    }
-
-    pub fn corrupt(self, mirror: &str, path: &str) -> Self {
-        self.behave(mirror, path, Behaviour::Corrupt)
-    }
-
-    /// A mirror that refuses connections from the start.
-    pub fn stopped(mut self, mirror: &str) -> Self {
-        self.stopped.push(mirror.to_owned());
-        self
-    }
-
-    /// A line of `[server]`.
-    pub fn server(mut self, line: &str) -> Self {
-        self.plan.server.push(line.to_owned());
-        self
-    }
-
-    /// A line of `[origin]`.
-    pub fn origin(mut self, line: &str) -> Self {
-        self.plan.origin.push(line.to_owned());
-        self
-    }
-
-    /// A line of `[probe]`.
-    pub fn probe(mut self, line: &str) -> Self {
-        self.plan.probe.push(line.to_owned());
-        self
-    }
-
-    /// Further tables.
-    pub fn config(mut self, tables: &str) -> Self {
-        self.plan.more.push_str(tables);
-        self
-    }
-
-    /// A file beside the configuration.
-    pub fn file(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
-        self.files.push((name.to_owned(), bytes.into()));
-        self
-    }
-
-    /// The origin cannot be read until [`Site::restore_origin`].
-    pub fn unreadable_origin(mut self) -> Self {
-        self.unreadable_origin = true;
-        self
-    }
-
-    pub async fn start(self) -> Site {
-        self.try_start().await.unwrap_or_else(|error| panic!("the site does not start: {error}"))
-    }
-
-    /// Everything but the service is there whether or not it starts.
-    pub async fn try_start(self) -> Result<Site, AppError> {
-        let mut site = self.lay_out().await;
-        site.run().await.map(|()| site)
-    }
-
-    /// Everything but the service.
-    pub async fn lay_out(self) -> Site {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, bytes) in &self.files {
-            std::fs::write(dir.path().join(name), bytes).unwrap();
-        }
-        std::fs::create_dir(dir.path().join("origin")).unwrap();
-        let mut site = Site {
-            dir,
-            plan: self.plan,
-            mirrors: BTreeMap::new(),
-            certificates: String::new(),
-            running: None,
-        };
-        for name in site.plan.mirrors.keys().cloned().collect::<Vec<_>>() {
-            site.open_mirror(&name).await;
-        }
-        for release in &self.releases {
-            site.spread(release, |_| true);
-            site.write_manifest(release);
-        }
-        for (mirror, path, behaviour) in self.behaviours {
-            site.mirrors[&mirror].behave(&path, behaviour);
-        }
-        for name in &self.stopped {
-            site.mirrors[name].stop().await;
-        }
-        if self.unreadable_origin {
-            site.break_origin();
-        }
-        site.write_config();
-        site
-    }
-}
-
 /// The service while it runs.
 struct Running {
     public: SocketAddr,
@@ -348,33 +103,6 @@ impl Drop for Running {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// An answer.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    /// The mirror that a redirect leads to.
-    pub fn mirror(&self) -> Option<&str> {
-        self.headers.get("waypost-mirror").map(|name| name.to_str().unwrap())
     }
 }
 
@@ -673,129 +401,5 @@ impl Site {
         let answer = self.admin("/metrics").await;
         let value = answer.text().lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
-    }
-
-    // Waiting.
-
-    /// Waits for something; fails with how things are.
-    pub async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-        let looking = soon(what, async || look().await);
-        match timeout(PATIENCE - Duration::from_secs(1), looking).await {
-            Ok(seen) => seen,
-            Err(_) => {
-                let mut mirrors = Vec::new();
-                for name in self.plan.mirrors.keys() {
-                    mirrors.push(self.mirror_report(name).await);
-                }
-                let releases = self.releases_report().await;
-                panic!("waited in vain: {what}\n{:#}\n{releases:#}", json!(mirrors));
-            }
-        }
-    }
-
-    /// Waits until a mirror's report says something.
-    pub async fn until_mirror(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let what = format!("{name}: {what}");
-        self.until(&what, async || Some(self.mirror_report(name).await).filter(&is_so)).await
-    }
-
-    /// Waits until a mirror has this many copies in this state.
-    pub async fn until_copies(&self, name: &str, state: &str, count: u64) -> Value {
-        self.until_mirror(name, &format!("{count} {state}"), |m| m["copies"][state] == count).await
-    }
-
-    /// Waits until every mirror that counts holds the whole release.
-    pub async fn until_everywhere(&self, product: &str, version: &str) {
-        let topic = Topic::Release(waypost::model::ProductName::new(product).unwrap(), version.to_owned());
-        let lacking_none = |report: &Value| report["mirrors_lacking"].as_array().is_some_and(Vec::is_empty);
-        let what = format!("{product} {version} is everywhere");
-        self.until(&what, async || Some(self.report(topic.clone()).await).filter(lacking_none)).await;
-    }
-
-    /// Waits until a client is sent to this mirror.
-    pub async fn until_redirected(&self, path: &str, client: &str, mirror: &str) -> Answer {
-        let what = format!("{client} is sent to {mirror} for {path}");
-        self.until(&what, async || Some(self.get(path, client).await).filter(|a| a.mirror() == Some(mirror)))
-            .await
-    }
-
-    /// Waits until a client gets this status.
-    pub async fn until_status(&self, path: &str, client: &str, status: u16) -> Answer {
-        let what = format!("{client} gets {status} for {path}");
-        self.until(&what, async || Some(self.get(path, client).await).filter(|a| a.status == status)).await
-    }
-
-    /// Waits until a channel points to a version.
-    pub async fn until_channel(&self, product: &str, channel: &str, version: &str) {
-        let what = format!("{product} {channel} is {version}");
-        self.until(&what, async || {
-            let report = self.releases_report().await;
-            let channels = report["channels"].as_array()?.clone();
-            let is_it =
-                |c: &Value| c["product"] == product && c["channel"] == channel && c["version"] == version;
-            channels.iter().any(is_it).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until every mirror in the plan was looked at this many times more.
-    pub async fn until_probed_again(&self, mirror: &str, times: usize) {
-        let probes = || self.mirrors[mirror].looks().iter().filter(|look| look.range.is_some()).count();
-        let before = probes();
-        self.until(&format!("{times} more looks at {mirror}"), async || {
-            (probes() >= before + times).then_some(())
-        })
-        .await;
-    }
-}
-
-async fn ask(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    method: Method,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> Answer {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.unwrap();
-    let driver = tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header("host", "waypost.test");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let answering = async {
-        let response = sender.send_request(request.body(Full::default()).unwrap()).await.unwrap();
-        let (head, body) = response.into_parts();
-        Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
-    };
-    let answer = timeout(PATIENCE, answering).await.expect("an answer");
-    driver.abort();
-    answer
-}
-
-/// Fetches a URL as a client that was redirected would.
-pub async fn fetch(url: &str) -> Bytes {
-    let url: url::Url = url.parse().unwrap();
-    let stream = TcpStream::connect(&*url.socket_addrs(|| None).unwrap()).await.unwrap();
-    ask(stream, Method::GET, url.path(), &[]).await.body
-}
-
-/// What was logged, for tests that read it.
-#[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    pub fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
