@@ -51,7 +51,7 @@ use waypost::workers::report::Topic;
 pub use answer::{Answer, ask, fetch};
 pub use builder::Builder;
 pub use mirror::{Behaviour, Mirror};
-pub use plan::{MirrorPlan, Plan, ReleasePlan};
+pub use plan::{MirrorPlan, Plan, ReleasePlan, sha256};
 
 /// Clients of the three regions that every site has.
 pub const EU: &str = "10.1.0.7";
