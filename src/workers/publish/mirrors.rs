@@ -289,6 +289,11 @@ impl World {
                         reason = %wrong.fault,
                         "a verified copy is not what it was; it is out of rotation"
                     );
+                    // What happened to it while the mirror was down may have happened to the others.
+                    if purpose == Purpose::Return {
+                        self.epoch += 1;
+                        holding.distrust(self.epoch);
+                    }
                 }
                 let fault = wrong.fault;
                 holding.copies.fail(copy.asset, fault, Some(wrong.evidence), now, pace);
