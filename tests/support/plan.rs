@@ -97,6 +97,9 @@ impl Plan {
     }
 }
 
+/// Assets whose names hold one of these are for that platform.
+const PLATFORMS: [&str; 2] = ["linux-amd64", "darwin-arm64"];
+
 /// A release as its manifest describes it, with its bytes.
 #[derive(Debug, Clone)]
 pub struct ReleasePlan {
@@ -118,7 +121,13 @@ impl ReleasePlan {
     }
 
     pub fn manifest(&self) -> Value {
-        let asset = |(name, bytes): &(String, Bytes)| json!({ "name": name, "size": bytes.len(), "sha256": sha256(bytes) });
+        let asset = |(name, bytes): &(String, Bytes)| {
+            let mut asset = json!({ "name": name, "size": bytes.len(), "sha256": sha256(bytes) });
+            if let Some(platform) = PLATFORMS.into_iter().find(|platform| name.contains(platform)) {
+                asset["platform"] = platform.into();
+            }
+            asset
+        };
         json!({
             "schema": 1,
             "product": self.product,
