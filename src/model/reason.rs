@@ -6,8 +6,7 @@ macro_rules! reasons {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$doc])* $variant,)* }
+        pub enum $name { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
 
         impl $name {
             /// Every reason there is, so that labels are bounded and known ahead.
