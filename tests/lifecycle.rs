@@ -2,17 +2,21 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/site.rs"]
 mod site;
 
 use std::sync::Arc;
 
+use disk::SmallDisk;
 use site::{AP, Behaviour, Builder, EU, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use waypost::app::AppError;
-use waypost::store::StoreError;
+use waypost::store::{Action, StoreError};
+use waypost::workers::fact::{Instruction, Refused};
 
 const TOOL: &[u8] = b"the tool, byte for byte";
 const FILE: &str = "tool/1.8.2/tool-1.8.2-linux-amd64.tar.gz";
@@ -240,4 +244,51 @@ async fn when_database_and_journal_are_lost_the_service_starts_and_says_so() {
     assert_eq!(site.metric("waypost_state_lost").await, 1.0);
     let warnings = site.admin("/readyz").await.json()["warnings"].to_string();
     assert!(warnings.contains("state_lost"), "{warnings}");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_answers_go_on_and_no_order_is_acknowledged() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let state = format!("state = {:?}", disk.path().join("state"));
+    let site = one_mirror().mirror("sin", |m| m.region("ap")).server(&state).start().await;
+    site.until_redirected(LINK, EU, "fra").await;
+    site.until_redirected(LINK, AP, "sin").await;
+    disk.fill(0);
+    // Long reasons, so that what is left of a page is soon used up. All but the last are in force and undone again.
+    let order = async |action: Action| {
+        let instruction = Instruction { actor: "test".into(), reason: "x".repeat(3000), action };
+        site.handle().order(instruction).await
+    };
+    let mirror = waypost::model::MirrorName::new("fra").unwrap();
+    let refused = site.until("an order is refused", async || {
+        match order(Action::MirrorDrain { mirror: mirror.clone() }).await {
+            Err(refused) => Some(refused),
+            Ok(_) => order(Action::MirrorUndrain { mirror: mirror.clone() }).await.err(),
+        }
+    });
+    let refused = refused.await;
+    assert!(
+        matches!(refused, Refused::NotDurable(_)) && refused.to_string().contains("make room"),
+        "{refused}"
+    );
+    assert!(site.metric("waypost_store_errors_total").await >= 1.0);
+    let warnings = site.admin("/readyz").await.json()["warnings"].to_string();
+    assert!(warnings.contains("the store cannot be written"), "{warnings}");
+    // What is known to be wrong is not served, whether or not it can be written down.
+    site.mirror("sin").behave(FILE, Behaviour::Page);
+    let other = if site.mirror_report("fra").await["drained"] == true { None } else { Some("fra") };
+    site.until("nobody is sent to the bad copy", async || {
+        (site.get(LINK, AP).await.mirror() == other).then_some(())
+    })
+    .await;
+
+    disk.make_room();
+    site.order("fra", "undrain").await;
+    site.until_redirected(LINK, AP, "fra").await;
+    site.mirror("sin").recover();
+    site.until_redirected(LINK, AP, "sin").await;
+    site.until("the warning goes", async || {
+        site.admin("/readyz").await.json()["warnings"].as_array()?.is_empty().then_some(())
+    })
+    .await;
 }

@@ -2,6 +2,8 @@
 //! way in which a state folder can be bad has a clear answer.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "store/folder.rs"]
 mod folder;
 #[path = "store/survival.rs"]

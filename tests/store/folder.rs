@@ -1,12 +1,11 @@
 //! What a bad state folder gets: a clear answer, and nothing lost.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
+use std::fs;
 use std::process::Command;
 
 use waypost::store::{NewOrder, Observation, Store, StoreError};
 
+use crate::disk::SmallDisk;
 use crate::{JOURNAL, mirror, open, order};
 
 #[test]
@@ -37,51 +36,6 @@ fn a_missing_folder_is_made_for_its_owner_alone_and_a_file_in_its_place_is_refus
         assert!(matches!(error, StoreError::NotAFolder { .. }), "{error}");
     }
     assert_eq!(fs::read(&file).unwrap(), b"mine");
-}
-
-/// A file system of its own, 512 KiB in memory.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None`, loudly, where this process may not mount.
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mount.as_ref().is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!(
-            "\n*** NOT TESTED on a small disk: mounting a tmpfs needs root ({mount:?}). Only the simulation in"
-        );
-        eprintln!("*** store::sqlite::tests (a database that cannot grow) ran.\n");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Leaves so many pages of 4 KiB free.
-    fn fill(&self, pages: usize) {
-        let path = self.path().join("filler");
-        let mut filler = OpenOptions::new().create(true).append(true).open(path).unwrap();
-        while filler.write(&[0; 4096]).is_ok() {}
-        let length = filler.metadata().unwrap().len();
-        filler.set_len(length.saturating_sub(pages as u64 * 4096)).unwrap();
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.path().join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path()).status();
-    }
 }
 
 #[test]

@@ -384,6 +384,11 @@ impl Site {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
+    /// The way to the writer. The service ends only after it was dropped.
+    pub fn handle(&self) -> Handle {
+        self.running().handle.clone()
+    }
+
     pub async fn report(&self, topic: Topic) -> Value {
         self.running().handle.report(topic).await.expect("the writer works").unwrap_or(Value::Null)
     }
