@@ -111,11 +111,12 @@ async fn a_restart_is_warm_it_needs_neither_the_origin_nor_a_new_hash_only_a_loo
         } else {
             site.restart().await;
         }
-        // The mirror was not seen yet, so nobody is sent there.
-        let answer = site.until_status(LINK, EU, 503).await;
+        let version = site.until_status("/tool/stable/version.txt", EU, 200).await;
+        assert_eq!(version.text(), "1.8.2\n", "this needs no mirror");
+        let answer = site.get(LINK, EU).await;
+        assert_eq!(answer.status, 503, "the mirror was not seen yet, so nobody is sent there");
         assert_ne!(answer.header("retry-after"), "");
         assert_eq!(site.get("/-/readyz", EU).await.status, 503);
-        assert_eq!(site.get("/tool/stable/version.txt", EU).await.text(), "1.8.2\n", "this needs no mirror");
         // Probes that are under way give up after their timeout.
         fra.stop().await;
         fra.recover();
