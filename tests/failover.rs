@@ -40,23 +40,14 @@ async fn a_client_is_sent_to_the_nearest_mirror() {
 
 #[tokio::test]
 async fn a_failing_mirror_is_out_after_fail_after_looks_and_not_before() {
-    let site = started(two_mirrors().probe("fail_after = 4")).await;
-    let fra = site.mirror("fra");
-    fra.behave_everywhere(Behaviour::Status(500));
-    let before = fra.looks().len();
-    let looks = || fra.looks().len() - before;
-    let answer = site
-        .until("fra is out", async || {
-            let begun = looks();
-            let answer = site.get(LINK, EU).await;
-            let is_out = answer.mirror() != Some("fra");
-            // A fifth look begins long after the fourth was judged.
-            assert!(is_out || begun <= 4, "still in rotation after {begun} failed looks");
-            is_out.then_some(answer)
-        })
-        .await;
-    // One more look may have begun before it is counted here, and the look before the switch may have been good.
-    assert!(looks() >= 4, "out after {} looks", looks());
+    let site = started(two_mirrors().probe("fail_after = 4").probe("timeout = \"60s\"")).await;
+    let (fra, gate) = (site.mirror("fra"), Arc::new(Semaphore::new(3)));
+    let before = fra.behave_everywhere(Behaviour::Failing(Arc::clone(&gate)));
+    site.until("a fourth look", async || (fra.looks().len() == before + 4).then_some(())).await;
+    assert_eq!(site.get(LINK, EU).await.mirror(), Some("fra"), "three failed looks are not enough");
+    gate.add_permits(1);
+    let answer = site.until_redirected(LINK, EU, "sin").await;
+    assert!(fra.looks().len() <= before + 5, "no look after the fourth has ended");
     assert_eq!((answer.status.as_u16(), answer.mirror()), (302, Some("sin")), "the next nearest serves");
     let report = site.mirror_report("fra").await;
     assert_eq!((&report["state"], &report["last_fault"]), (&"down".into(), &"server_error".into()));

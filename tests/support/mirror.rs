@@ -31,6 +31,8 @@ pub enum Behaviour {
     Gzip,
     /// An error.
     Status(u16),
+    /// 500, one each time the gate is opened; until then it says nothing.
+    Failing(Arc<tokio::sync::Semaphore>),
     /// 302 to there.
     Redirect(String),
     /// 200 and bytes without end, no length announced.
@@ -173,8 +175,11 @@ impl Mirror {
         self.state().behaviours.insert(path.to_owned(), behaviour);
     }
 
-    pub fn behave_everywhere(&self, behaviour: Behaviour) {
-        self.state().everywhere = Some(behaviour);
+    /// From now on every path does this. Says how many looks there were until then.
+    pub fn behave_everywhere(&self, behaviour: Behaviour) -> usize {
+        let mut state = self.state();
+        state.everywhere = Some(behaviour);
+        state.looks.len()
     }
 
     /// All files are served as they are.
@@ -241,6 +246,10 @@ impl<S: AsyncWrite + Unpin> Reply<'_, S> {
         let file = match behaviour {
             Some(Behaviour::Page) => return self.plain("200 OK\r\ncontent-type: text/html", PAGE).await,
             Some(Behaviour::Status(status)) => return self.plain(&format!("{status} No"), b"no").await,
+            Some(Behaviour::Failing(gate)) => {
+                gate.acquire().await.ok()?.forget();
+                return self.plain("500 No", b"no").await;
+            }
             Some(Behaviour::Redirect(to)) => {
                 return self.plain(&format!("302 Found\r\nlocation: {to}"), b"").await;
             }
