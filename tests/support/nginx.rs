@@ -1,0 +1,184 @@
+//! Real mirrors: an nginx each, a process of its own on an address of its own.
+
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use super::process::{command, spawn, until};
+
+/// A client that names itself so gets the first MiB at once and the rest slowly, so that it can be interrupted.
+pub const SLOW: &str = "slow-client";
+
+/// An address of the loopback network that no other test has, in this process or in one beside it.
+pub fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let n = std::process::id().wrapping_mul(256).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+    let part = |n: u32| u8::try_from(1 + n % 253).unwrap();
+    Ipv4Addr::new(127, part(n / 253 / 253), part(n / 253), part(n))
+}
+
+/// A port that is free there. nginx cannot say which port it got, so it is told one; on an address of one's own nobody
+/// takes it in between.
+pub fn free_port(address: Ipv4Addr) -> SocketAddr {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
+}
+
+/// A certificate chain and its key, as files.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// One line of the access log.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub status: u16,
+    pub method: String,
+    pub path: String,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    /// The `Range` header; `-` where there was none.
+    pub range: String,
+    pub user_agent: String,
+    /// The `Authorization` header; `-` where there was none.
+    pub authorization: String,
+}
+
+pub struct Nginx {
+    folder: TempDir,
+    address: SocketAddr,
+    tls: bool,
+    process: Option<Child>,
+}
+
+impl Nginx {
+    /// Starts one with an empty root; it answers when this returns.
+    pub async fn start(address: Ipv4Addr, tls: Option<&TlsFiles>) -> Self {
+        let folder = tempfile::Builder::new().prefix("waypost-nginx-").tempdir().unwrap();
+        fs::create_dir(folder.path().join("files")).unwrap();
+        let address = free_port(address);
+        fs::write(folder.path().join("nginx.conf"), configuration(address, tls)).unwrap();
+        let mut nginx = Self { folder, address, tls: tls.is_some(), process: None };
+        nginx.run().await;
+        nginx
+    }
+
+    async fn run(&mut self) {
+        let folder = self.folder.path();
+        let mut command = command("nginx", folder);
+        command.args(["-p", folder.to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"]);
+        let log = fs::File::create(folder.join("start.log")).unwrap();
+        let mut process = spawn(command.stdout(Stdio::null()).stderr(log));
+        until("nginx answers", async || {
+            assert!(process.try_wait().unwrap().is_none(), "nginx ended: {}", self.complaints());
+            TcpStream::connect(self.address).await.is_ok()
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    /// Dies at once, with all its connections.
+    pub async fn kill(&mut self) {
+        self.process.take().expect("it runs").kill().await.unwrap();
+    }
+
+    /// Comes back where it was.
+    pub async fn restart(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.run().await;
+    }
+
+    /// Where its files begin, with a slash.
+    pub fn url(&self) -> String {
+        format!("{}://{}/", if self.tls { "https" } else { "http" }, self.address)
+    }
+
+    /// The folder that it serves.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    /// What it was asked so far and has answered to the end.
+    pub fn requests(&self) -> Vec<Request> {
+        let log = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
+        let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        lines.map(request).collect()
+    }
+
+    /// What went wrong, for a test that fails.
+    pub fn complaints(&self) -> String {
+        let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        read("start.log") + &read("error.log")
+    }
+}
+
+fn request(line: &str) -> Request {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let [status, method, path, sent, range, user_agent, authorization] = fields[..] else {
+        panic!("not a line of the access log: {line}")
+    };
+    Request {
+        status: status.parse().unwrap(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+        sent: sent.parse().unwrap(),
+        range: range.to_owned(),
+        user_agent: user_agent.to_owned(),
+        authorization: authorization.to_owned(),
+    }
+}
+
+fn configuration(address: SocketAddr, tls: Option<&TlsFiles>) -> String {
+    let (ssl, files) = match tls {
+        None => ("", String::new()),
+        Some(TlsFiles { certificate, key }) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            (
+                " ssl",
+                format!(
+                    "ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;"
+                ),
+            )
+        }
+    };
+    format!(
+        r#"
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log notice;
+events {{ worker_connections 256; }}
+http {{
+    log_format fields escape=none "$status\t$request_method\t$uri\t$body_bytes_sent\t$bytes_asked\t$http_user_agent\t$authorization";
+    map $http_range $bytes_asked {{ "" "-"; default $http_range; }}
+    map $http_authorization $authorization {{ "" "-"; default $http_authorization; }}
+    map $http_user_agent $rate {{ "{SLOW}" 128k; default 0; }}
+    access_log access.log fields;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    types {{ application/gzip gz; text/plain txt; }}
+    default_type application/octet-stream;
+    sendfile on;
+    limit_rate $rate;
+    limit_rate_after 1m;
+    server {{
+        listen {address}{ssl};
+        {files}
+        root files;
+    }}
+}}
+"#
+    )
+}
