@@ -164,11 +164,7 @@ impl Metrics {
                 "What happened to connections (accepted, refused_over_limit, tls_failure, timeout_idle, …)",
                 &["listener", "event"],
             ),
-            connections_open: make.gauges(
-                "waypost_connections_open",
-                "Connections that are open now",
-                &["listener"],
-            ),
+            connections_open: make.gauges("waypost_connections_open", "Connections open now", &["listener"]),
             registry: make.0,
         }
     }
