@@ -287,13 +287,19 @@ impl Copies {
             return;
         }
         self.unverify(asset);
-        let (since, tries) = match self.trouble.get(&asset) {
-            Some(before) if before.fault == fault => (before.since, before.tries.saturating_add(1)),
-            _ => (now, 1),
+        let new = Trouble { fault, since: now, retry_at: now, tries: 0, evidence: evidence.map(Box::new) };
+        let mut trouble = match self.trouble.remove(&asset) {
+            Some(before) if before.fault == fault => {
+                Trouble { since: before.since, tries: before.tries, ..new }
+            }
+            // A mirror that cannot be reached just now takes back nothing of what it was seen to serve.
+            Some(before) if before.fault.contradicts_copy() && !fault.contradicts_copy() => before,
+            _ => new,
         };
-        let wait = pace.saturating_mul(1 << (tries - 1).min(16)).min(RETRY_MAX);
-        let evidence = evidence.map(Box::new);
-        self.trouble.insert(asset, Trouble { fault, since, retry_at: now.after(wait), tries, evidence });
+        trouble.tries = trouble.tries.saturating_add(1);
+        let wait = pace.saturating_mul(1 << (trouble.tries - 1).min(16)).min(RETRY_MAX);
+        trouble.retry_at = now.after(wait);
+        self.trouble.insert(asset, trouble);
     }
 
     fn unverify(&mut self, asset: AssetIndex) {

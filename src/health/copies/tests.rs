@@ -60,6 +60,19 @@ fn a_copy_that_is_being_hashed_is_not_waited_for() {
 }
 
 #[test]
+fn a_mirror_that_cannot_be_reached_takes_back_nothing_it_served() {
+    let mut copies = whole(2);
+    let seen = Evidence { detail: "other bytes".into(), ..Evidence::default() };
+    copies.fail(0, CopyFault::WrongDigest, Some(seen.clone()), NOW, PACE);
+    let later = NOW.after(PACE);
+    copies.fail(0, CopyFault::Timeout, Some(Evidence::default()), later, PACE);
+    assert_eq!(copies.state(0), CopyState::Corrupt);
+    let (_, trouble) = copies.trouble().next().unwrap();
+    assert_eq!((trouble.since, trouble.evidence.as_deref()), (NOW, Some(&seen)));
+    assert_eq!(trouble.retry_at, later.after(PACE * 2));
+}
+
+#[test]
 fn a_mirror_that_cannot_be_reached_contradicts_nothing() {
     let mut copies = whole(2);
     copies.fail(0, CopyFault::Timeout, None, NOW, PACE);
