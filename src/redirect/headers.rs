@@ -22,7 +22,7 @@ const ROOM: usize = 1024;
 const VALUES_MAX: usize = 3 + 1 + ALTERNATES_MAX + 1;
 
 /// The header maps of redirects with 0, 1, 2, … alternates. The values that vary are empty and come first, in the order
-/// in which [`redirect`] writes them.
+/// in which a redirect is written.
 pub fn templates(cache_control: &HeaderValue) -> Box<[HeaderMap]> {
     let empty = || HeaderValue::from_static("");
     let template = |alternates: usize| {

@@ -90,7 +90,7 @@ pub async fn interrupt(by: By, program: &str, arguments: &[&str], folder: &Path,
     match by {
         By::Interrupt => {
             let id = child.id().expect("it runs").to_string();
-            run("/bin/kill", &["-s", "INT", &id], folder).await.ok();
+            run("sh", &["-c", &format!("kill -s INT {id}")], folder).await.ok();
             timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
         }
         By::Kill => child.kill().await.unwrap(),
