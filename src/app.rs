@@ -31,6 +31,10 @@ use public::Public;
 /// The socket for the operator's commands, in the state folder.
 pub const SOCKET: &str = "admin.sock";
 
+/// How long requests to the admin interface may take to finish once the last download was answered: they are short, and
+/// one that waits for a release must not hold a stop up.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -193,19 +197,22 @@ impl App {
         Arc::clone(&self.supervisor.common.metrics)
     }
 
-    /// Serves until told to stop: readiness turns first, connections in flight finish within the drain, then the workers
-    /// end, and last the writer, when everything that was told has been written down.
+    /// Serves until told to stop: readiness turns first, connections in flight finish within the drain, then the admin
+    /// interface, which said so meanwhile, then the workers end, and last the writer, when everything that was told has
+    /// been written down.
     ///
     /// # Errors
     ///
     /// Where a task that the service cannot live without has died.
     pub async fn run(self, mut stop: Shutdown) -> Result<(), AppError> {
-        let (trigger, internal) = shutdown();
-        let mut serving = Tasks::default();
+        let (close_public, public_closes) = shutdown();
+        let (close_admin, admin_closes) = shutdown();
+        let (mut serving, mut operating) = (Tasks::default(), Tasks::default());
         let (server, handler) = self.public;
-        serving.spawn("public", server.run(Arc::new(handler), internal.clone(), self.drain));
+        serving.spawn("public", server.run(Arc::new(handler), public_closes, self.drain));
         for (server, admin) in self.admin {
-            serving.spawn("admin", server.run(Arc::new(admin), internal.clone(), self.drain));
+            let drain = self.drain.min(ADMIN_DRAIN);
+            operating.spawn("admin", server.run(Arc::new(admin), admin_closes.clone(), drain));
         }
         let (end_workers, workers_end) = shutdown();
         let mut working = tokio::spawn(self.supervisor.run(workers_end));
@@ -213,11 +220,14 @@ impl App {
             () = stop.triggered() => Ok(()),
             died = &mut working => Err(AppError::Died(format!("workers ({died:?})"))),
             died = serving.next_end() => Err(AppError::Died(format!("server ({died:?})"))),
+            died = operating.next_end() => Err(AppError::Died(format!("server ({died:?})"))),
         };
         tracing::info!("stopping");
         self.status.draining.store(true, Ordering::Release);
-        trigger.pull();
+        close_public.pull();
         serving.join().await;
+        close_admin.pull();
+        operating.join().await;
         end_workers.pull();
         if outcome.is_ok()
             && let Err(error) = working.await

@@ -157,17 +157,13 @@ async fn a_graceful_stop_finishes_what_was_begun_and_takes_nothing_new() {
     begun.write_all(format!("GET {LINK} HTTP/1.1\r\nhost: x\r\n").as_bytes()).await.unwrap();
     // The service has seen the beginning once it answers somebody who came later.
     assert_eq!(site.get(LINK, EU).await.status, 302);
-    let (address, mut looking) = (site.address(), TcpStream::connect(site.admin_address()).await.unwrap());
-    looking.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
-    site.admin("/healthz").await;
+    let address = site.address();
 
     site.begin_stop();
     site::soon("new connections are refused", async || TcpStream::connect(address).await.err()).await;
+    let ready = site.admin("/readyz").await;
+    assert!(ready.status == 503 && ready.text().contains("stopping"), "{}", ready.text());
     let mut answer = String::new();
-    looking.write_all(b"\r\n").await.unwrap();
-    looking.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("stopping"), "{answer}");
-    answer.clear();
     begun.write_all(b"\r\n").await.unwrap();
     begun.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 302") && answer.contains("waypost-mirror: fra"), "{answer}");
