@@ -146,6 +146,8 @@ async fn unknown_methods_and_bodies_get_a_clear_answer() {
         let answer = say(&site, request.as_bytes()).await;
         assert_eq!(status(&answer), 405, "{method}: {answer}");
         assert!(answer.contains("allow: GET, HEAD"), "{method}: {answer}");
+        let request = format!("{method} /-/readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        assert_eq!(status(&say(&site, request.as_bytes()).await), 405, "{method} to a look");
     }
     let with_body = |body: &[u8], header: &str| {
         let head = format!("GET {LINK} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n\r\n");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::client::{self, client_network};
@@ -28,9 +28,10 @@ impl Public {
     }
 
     fn respond(&self, request: &Request<Incoming>, connection: &Connection) -> Response<Body> {
+        let looks = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            "/-/healthz" => return probe(StatusCode::OK),
-            "/-/readyz" => return probe(self.readiness()),
+            "/-/healthz" if looks => return probe(StatusCode::OK),
+            "/-/readyz" if looks => return probe(self.readiness()),
             _ => {}
         }
         let snapshot = self.published.load();
