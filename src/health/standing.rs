@@ -21,6 +21,18 @@ pub enum State {
     Returning,
 }
 
+impl State {
+    /// As logs and listings name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Healthy => "healthy",
+            Self::Down => "down",
+            Self::Returning => "returning",
+        }
+    }
+}
+
 /// What somebody saw of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {

@@ -129,6 +129,18 @@ fn what_keeps_it_from_starting_is_2_with_a_remedy() {
 }
 
 #[test]
+fn a_mirror_that_goes_down_is_logged_by_the_names_that_metrics_use() {
+    let site = site("[probe]\nfail_after = 1");
+    let mut service = Process::start(site.path(), &["serve"]);
+    let line = service.line(&["standing changed", "\"fra\""]);
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["before"], &line["after"], &line["reason"]),
+        (&"new".into(), &"down".into(), &"connect".into())
+    );
+}
+
+#[test]
 fn a_second_sigint_does_not_wait_for_connections() {
     let site = site("drain = \"1h\"");
     let mut service = Process::start(site.path(), &["serve"]);

@@ -174,7 +174,9 @@ impl World {
         if before != after {
             self.epoch += 1;
             state.returns_from = self.epoch;
-            tracing::info!(%mirror, ?before, ?after, reason = ?state.standing.last_fault, "a mirror's standing changed");
+            let reason = state.standing.last_fault.map(CopyFault::as_str);
+            let (before, after) = (before.as_str(), after.as_str());
+            tracing::info!(%mirror, before, after, reason, "a mirror's standing changed");
             self.dirty.standings.insert(mirror.clone());
             self.wake.insert(mirror.clone());
             self.views.touch_availability();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::Metrics;
-use crate::model::Clock;
+use crate::model::{Clock, Version};
 use crate::snapshot::Published;
 use crate::store::{Action, NewOrder, Order, Store, StoreError};
 
@@ -143,7 +143,10 @@ impl Writer {
             for action in self.world.due_moves(now) {
                 let reason = "the release is ready".to_owned();
                 if let Ok(order) = self.append(AUTOMATIC.to_owned(), reason, action) {
-                    tracing::info!(action = ?order.action, "a channel moves");
+                    if let Action::ChannelMove { product, channel, from, to } = &order.action {
+                        let from = from.as_ref().map(Version::as_str);
+                        tracing::info!(%product, %channel, from, to = to.as_str(), "a channel moves");
+                    }
                     self.world.obey(&order);
                 }
             }
