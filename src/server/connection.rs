@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -239,7 +239,14 @@ impl<H: Handler> Session<H> {
         counters.note_request();
         let in_flight = InFlight { watch: &self.watch, counters };
         let number = self.watch.note_request();
-        let response = self.plan.handler.handle(request, &self.connection).await;
+        // Over HTTP/1.1 hyper has counted them; over HTTP/2 it bounds their size alone.
+        let response = if request.headers().len() > self.plan.limits.headers {
+            let mut refused = Response::new(H::Body::default());
+            *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            refused
+        } else {
+            self.plan.handler.handle(request, &self.connection).await
+        };
         drop(in_flight);
         (response, number)
     }

@@ -72,8 +72,8 @@ pub struct Connection {
 
 /// Answers requests. It is called for every request, of any method and path that HTTP can express.
 pub trait Handler: Send + Sync + 'static {
-    /// The answer's body.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    /// The answer's body; its default is an empty one.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Send + 'static;
 
     /// Answers one request. A panic ends this connection (HTTP/2: this stream) and nothing else.
     fn handle(

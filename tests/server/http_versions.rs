@@ -73,6 +73,20 @@ async fn http2_is_spoken_in_clear_text_by_prior_knowledge() {
 }
 
 #[tokio::test]
+async fn more_header_lines_than_allowed_are_refused_over_http2_as_over_http1() {
+    let site = Site::start(Limits { headers: 10, ..Limits::default() });
+    let (mut send, _connection) = http2_on(TcpStream::connect(site.address).await.unwrap()).await;
+    for (lines, status) in [(10, 200), (11, 431), (10, 200)] {
+        let request = Request::get("http://localhost/");
+        let request = (0..lines).fold(request, |request, n| request.header(format!("x-{n}"), "1"));
+        let answer = soon(send.send_request(request.body(Body::new()).unwrap())).await.unwrap();
+        assert_eq!(answer.status(), status, "{lines} lines");
+    }
+    drop(send);
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn http_1_0_is_answered_and_closed() {
     let site = Site::start(Limits::default());
     assert!(site.exchange("GET / HTTP/1.0\r\n\r\n").await.ends_with("\r\n\r\nhello"));

@@ -58,7 +58,7 @@ impl StaticServer {
         };
         let size = range.end - range.start;
         let body = if request.method() == Method::HEAD || size == 0 {
-            FileBody::empty()
+            FileBody::default()
         } else {
             file.seek(io::SeekFrom::Start(range.start)).await?;
             FileBody::new(file, size)
@@ -102,7 +102,7 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
 }
 
 fn status_only(status: StatusCode) -> Response<FileBody> {
-    let mut response = Response::new(FileBody::empty());
+    let mut response = Response::new(FileBody::default());
     *response.status_mut() = status;
     response
 }
@@ -165,7 +165,7 @@ fn parse_range(text: &str, length: u64) -> Asked {
 }
 
 /// A part of a file, read as it is sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FileBody {
     file: Option<File>,
     left: u64,
@@ -173,10 +173,6 @@ pub struct FileBody {
 }
 
 impl FileBody {
-    fn empty() -> Self {
-        Self { file: None, left: 0, buffer: Vec::new() }
-    }
-
     fn new(file: File, left: u64) -> Self {
         Self { file: Some(file), left, buffer: vec![0; CHUNK] }
     }
