@@ -83,10 +83,9 @@ fn proxy(value: Value<'_>) -> Option<Url> {
     if value.as_str() == Some("") {
         return None;
     }
-    let spot = value.spot().clone();
-    let url = value.host_url()?;
-    if url.scheme() != "http" {
-        return spot.refuse("is not an http URL", "write it like \"http://proxy.example.net:3128\"");
+    let http = |text: &str| text.to_ascii_lowercase().starts_with("http://");
+    if value.as_str().is_some_and(|text| !http(text)) {
+        return value.spot().refuse("is not an http URL", "write it like \"http://proxy.example.net:3128\"");
     }
-    Some(url)
+    value.host_url()
 }

@@ -127,6 +127,11 @@ fn each_rule_is_enforced_at_its_place() {
         ("[redirect]\nttl = \"25h\"", "7:7: redirect.ttl:", "from 0s to 1day"),
         ("[redirect]\nalternates = 11", "7:14: redirect.alternates:", "0 to 10"),
         ("[outgoing]\nproxy = \"https://p.example\"", "7:9: outgoing.proxy:", "not an http URL"),
+        (
+            "[outgoing]\nproxy = \"socks5://p.example\"",
+            "7:9: outgoing.proxy:",
+            "http://proxy.example.net:3128",
+        ),
         ("[outgoing]\nmax_redirects = 21", "7:17: outgoing.max_redirects:", "0 to 20"),
         ("[limits]\nheader_bytes = \"4KiB\"", "7:16: limits.header_bytes:", "8.0 KiB to 1.0 MiB"),
         ("[limits]\nheader_bytes = 16384", "7:16: limits.header_bytes:", "expected a string"),
