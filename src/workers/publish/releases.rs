@@ -207,6 +207,12 @@ impl ReadManifest {
         let parsed = Manifest::parse(&body).map_err(|error| error.to_string())?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
         let sha256 = digest.as_ref().try_into().map(Sha256::new).unwrap_or(Sha256::new([0; 32]));
-        Ok(Self { manifest: Arc::new(parsed.manifest), body, sha256, warnings: parsed.warnings })
+        let mut warnings = parsed.warnings;
+        if parsed.manifest.withdrawn.is_some() {
+            let text =
+                "`withdrawn` is kept, but this version does not act on it: the release is still handed out";
+            warnings.push(text.to_owned());
+        }
+        Ok(Self { manifest: Arc::new(parsed.manifest), body, sha256, warnings })
     }
 }
