@@ -61,7 +61,8 @@ struct Candidate {
     reason: String,
 }
 
-/// Asks the service, and shows every candidate in order. The answer is no where the client is not redirected.
+/// Asks the service, and shows every candidate in order. The answer is no where the client gets
+/// neither a redirect nor an answer from the catalogue.
 ///
 /// # Errors
 ///
@@ -73,7 +74,8 @@ pub async fn run(args: ExplainArgs) -> Result<Exit, CliError> {
         true => print(answer.text()),
         false => print(page(&explanation)),
     }
-    Ok(if explanation.location.is_some() { Exit::Done } else { Exit::No })
+    let answered = matches!(explanation.outcome.as_str(), "redirected" | "metadata");
+    Ok(if answered { Exit::Done } else { Exit::No })
 }
 
 /// The question as a request target.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::catalog::index::{Index, ParsedIndex};
 use crate::config::{Origin, OriginAt};
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
@@ -25,6 +26,41 @@ const INDEX_MAX: u64 = 64 << 20;
 
 /// A look at an origin: the manifests that it lists, by path.
 type Listing = BTreeMap<String, Listed>;
+
+/// What was said of the index, so that it is said again only when it changes.
+#[derive(Debug, Default)]
+struct Notes {
+    said: Vec<String>,
+    sequence: u64,
+}
+
+impl Notes {
+    /// The index, after a word to the operator on what is odd about it and on what this version does not obey.
+    fn heed(&mut self, parsed: ParsedIndex) -> Index {
+        let ParsedIndex { index, warnings } = parsed;
+        let withdrawn = index.withdrawn.iter().map(|withdrawal| {
+            let (product, version) = (&withdrawal.product, &withdrawal.version);
+            format!(
+                "{product} {version} is withdrawn there, and still handed out: take it out of the manifests"
+            )
+        });
+        let notes: Vec<String> = warnings.into_iter().chain(withdrawn).collect();
+        if notes != self.said {
+            notes.iter().for_each(|note| tracing::warn!(note, "index.json"));
+            self.said = notes;
+        }
+        if index.sequence < self.sequence {
+            let (from, to) = (self.sequence, index.sequence);
+            tracing::warn!(
+                from,
+                to,
+                "index.json: the sequence went back; was the origin restored from a backup?"
+            );
+        }
+        self.sequence = index.sequence;
+        index
+    }
+}
 
 /// Reads one origin, and remembers what it read.
 enum Reader {
@@ -82,5 +118,22 @@ fn listed(body: Bytes, sha256: Option<crate::model::Sha256>) -> Listed {
         }
         Ok(read) => Listed::Read(read),
         Err(why) => Listed::Refused(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_index_asks_for_in_vain_is_said() {
+        let text = br#"{ "schema": 1, "sequence": 3, "manifests": [], "odd": 1,
+            "withdrawn": [{ "product": "tool", "version": "1.8.2", "reason": "broken" }] }"#;
+        let mut notes = Notes::default();
+        notes.heed(Index::parse(text).unwrap());
+        assert_eq!((notes.said.len(), notes.sequence), (2, 3));
+        assert!(notes.said.iter().any(|note| note.contains("tool 1.8.2 is withdrawn")), "{:?}", notes.said);
+        notes.heed(Index::parse(br#"{ "schema": 1, "sequence": 4, "manifests": [] }"#).unwrap());
+        assert_eq!((notes.said.len(), notes.sequence), (0, 4));
     }
 }

@@ -11,7 +11,7 @@ use crate::catalog::index::Index;
 use crate::model::Sha256;
 use crate::workers::fact::Listed;
 
-use super::{INDEX_MAX, Listing, MANIFEST_MAX, listed};
+use super::{INDEX_MAX, Listing, MANIFEST_MAX, Notes, listed};
 
 /// What tells whether a file changed.
 type Stamp = (Option<SystemTime>, u64);
@@ -19,36 +19,38 @@ type Stamp = (Option<SystemTime>, u64);
 /// Reads a folder.
 pub(super) struct FolderReader {
     folder: PathBuf,
+    memory: Memory,
+}
+
+/// What is remembered from look to look.
+#[derive(Default)]
+struct Memory {
     seen: HashMap<String, Stamp>,
+    notes: Notes,
 }
 
 impl FolderReader {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, seen: HashMap::new() }
+        Self { folder, memory: Memory::default() }
     }
 
     /// One look, away from the runtime's threads because files block.
     pub(super) async fn read(&mut self) -> Result<Listing, String> {
-        let (folder, seen) = (self.folder.clone(), std::mem::take(&mut self.seen));
-        let look = tokio::task::spawn_blocking(move || look(&folder, seen));
-        let (listing, seen) = look.await.map_err(|error| format!("reading the origin failed: {error}"))?;
-        self.seen = seen;
+        let (folder, mut memory) = (self.folder.clone(), std::mem::take(&mut self.memory));
+        let look = tokio::task::spawn_blocking(move || (look(&folder, &mut memory), memory));
+        let (listing, memory) = look.await.map_err(|error| format!("reading the origin failed: {error}"))?;
+        self.memory = memory;
         listing
     }
 }
 
-type Look = (Result<Listing, String>, HashMap<String, Stamp>);
-
-fn look(folder: &Path, mut seen: HashMap<String, Stamp>) -> Look {
-    let paths = match paths(folder) {
-        Ok(paths) => paths,
-        Err(why) => return (Err(why), seen),
-    };
+fn look(folder: &Path, memory: &mut Memory) -> Result<Listing, String> {
+    let paths = paths(folder, &mut memory.notes)?;
     let mut listing = Listing::new();
     let mut now_seen = HashMap::new();
     for (path, sha256) in paths {
         let stamp = stamp(&folder.join(&path));
-        let before = seen.remove(&path);
+        let before = memory.seen.remove(&path);
         let became = match &stamp {
             Some(stamp) if before.as_ref() == Some(stamp) => Listed::Unchanged,
             _ => match read(&folder.join(&path), MANIFEST_MAX) {
@@ -61,15 +63,16 @@ fn look(folder: &Path, mut seen: HashMap<String, Stamp>) -> Look {
         }
         listing.insert(path, became);
     }
-    (Ok(listing), now_seen)
+    memory.seen = now_seen;
+    Ok(listing)
 }
 
 /// The manifests that the index lists, or that lie where manifests lie.
-fn paths(folder: &Path) -> Result<Vec<(String, Option<Sha256>)>, String> {
+fn paths(folder: &Path, notes: &mut Notes) -> Result<Vec<(String, Option<Sha256>)>, String> {
     match read(&folder.join("index.json"), INDEX_MAX) {
         Ok(bytes) => {
             let parsed = Index::parse(&bytes).map_err(|error| format!("index.json: {error}"))?;
-            let entries = parsed.index.manifests.into_iter();
+            let entries = notes.heed(parsed).manifests.into_iter();
             Ok(entries.map(|entry| (entry.path.to_string(), entry.sha256)).collect())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {

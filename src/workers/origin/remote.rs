@@ -16,7 +16,7 @@ use crate::fetch::{Fetcher, Get};
 use crate::model::Sha256;
 use crate::workers::fact::Listed;
 
-use super::{INDEX_MAX, Listing, MANIFEST_MAX, listed};
+use super::{INDEX_MAX, Listing, MANIFEST_MAX, Notes, listed};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -48,6 +48,7 @@ pub(super) struct RemoteReader {
     url: Url,
     fetcher: Fetcher,
     seen: HashMap<String, Seen>,
+    notes: Notes,
 }
 
 /// An answer to a conditional request.
@@ -58,7 +59,7 @@ enum Fetched {
 
 impl RemoteReader {
     pub(super) fn new(url: Url, fetcher: Fetcher) -> Self {
-        Self { url, fetcher, seen: HashMap::new() }
+        Self { url, fetcher, seen: HashMap::new(), notes: Notes::default() }
     }
 
     /// One look.
@@ -69,7 +70,8 @@ impl RemoteReader {
             Ok(Fetched::Unchanged) => return Err(format!("{url}: 304 was not asked for")),
             Err(why) => return Err(format!("{url}: {why}")),
         };
-        let index = Index::parse(&index).map_err(|error| format!("{url}: {error}"))?.index;
+        let parsed = Index::parse(&index).map_err(|error| format!("{url}: {error}"))?;
+        let index = self.notes.heed(parsed);
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut asking = JoinSet::new();
         for entry in index.manifests {
