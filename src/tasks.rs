@@ -27,11 +27,6 @@ impl Trigger {
 }
 
 impl Shutdown {
-    /// Whether it is time to stop.
-    pub fn is_triggered(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
-    }
-
     /// Waits until it is time to stop.
     pub async fn triggered(&mut self) {
         // An error means that the trigger is gone, which is a shutdown too.

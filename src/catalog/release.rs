@@ -253,13 +253,6 @@ impl Release {
         let line = |asset: &Asset| format!("{}  {}\n", asset.sha256, asset.name);
         self.sums.get_or_init(|| self.assets.iter().map(line).collect::<String>().into()).clone()
     }
-
-    /// The platforms that have an asset, in alphabetical order.
-    pub fn platforms(&self) -> Vec<&Platform> {
-        let mut platforms: Vec<_> = self.by_platform.keys().collect();
-        platforms.sort();
-        platforms
-    }
 }
 
 fn versionless_index(assets: &[Asset], version: &str) -> HashTable<AssetIndex> {

@@ -79,11 +79,6 @@ impl DeliveryMeters {
         Self { metrics, regions, mirrors: mirrors.map(Box::from).collect() }
     }
 
-    /// The label of a region.
-    pub fn region_label(&self, region: Option<usize>) -> &str {
-        &self.regions[self.region_slot(region)]
-    }
-
     fn region_slot(&self, region: Option<usize>) -> usize {
         region.unwrap_or(self.regions.len() - 1).min(self.regions.len() - 1)
     }

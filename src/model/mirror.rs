@@ -38,11 +38,6 @@ impl MirrorSet {
         Self { words: Vec::new() }
     }
 
-    /// The mirrors `0..count`.
-    pub fn all(count: usize) -> Self {
-        (0..count).map(|i| MirrorId(u16::try_from(i).expect("configuration bounds mirrors to u16"))).collect()
-    }
-
     /// Whether `mirror` is a member.
     #[inline]
     pub fn has(&self, mirror: MirrorId) -> bool {

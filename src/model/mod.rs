@@ -16,5 +16,5 @@ pub use geo::{Asn, BadCountry, BadLocation, Country, Direction, Location};
 pub use mirror::{AssetIndex, MirrorId, MirrorSet, RegionId};
 pub use name::{AssetPath, BadName, ChannelName, MirrorName, ProductName, RegionName};
 pub use reason::{CopyFault, Exclusion};
-pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use time::{Clock, SystemClock, Timestamp};
 pub use version::{BadVersion, Version};

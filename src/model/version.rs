@@ -57,11 +57,6 @@ impl Version {
         &self.text[usize::from(self.numbers.0)..]
     }
 
-    /// Whether this is a pre-release such as `1.2.0-rc.1`.
-    pub fn is_pre_release(&self) -> bool {
-        !self.pre_release().is_empty()
-    }
-
     fn numeric(&self) -> &str {
         &self.text[usize::from(self.numbers.0)..usize::from(self.numbers.1)]
     }
@@ -211,7 +206,7 @@ mod tests {
         }
         assert_eq!(version("1.0").precedence(&version("1.0.0+7")), Ordering::Equal);
         assert_ne!(version("1.0"), version("1.0.0"));
-        assert!(version("1.2rc1").is_pre_release());
+        assert_eq!(version("1.2rc1").precedence(&version("1.2")), Ordering::Less);
     }
 
     #[test]
