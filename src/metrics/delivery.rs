@@ -24,13 +24,11 @@ pub enum Outcome {
     BadRequest,
     /// A method other than GET and HEAD.
     BadMethod,
-    /// Before the first snapshot.
-    Starting,
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Redirected,
         Self::Metadata,
         Self::NotFound,
@@ -38,7 +36,6 @@ impl Outcome {
         Self::NotReady,
         Self::BadRequest,
         Self::BadMethod,
-        Self::Starting,
     ];
 
     /// The outcome as a label.
@@ -51,7 +48,6 @@ impl Outcome {
             Self::NotReady => "not_ready",
             Self::BadRequest => "bad_request",
             Self::BadMethod => "bad_method",
-            Self::Starting => "starting",
         }
     }
 }
