@@ -32,6 +32,9 @@ pub struct Service {
     /// A service elsewhere, by its admin listener, such as http://10.0.0.5:9180; it answers questions and takes no orders
     #[arg(long, value_name = "URL", conflicts_with = "config_file")]
     admin: Option<Url>,
+    /// Prints the service's JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl Service {

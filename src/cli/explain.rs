@@ -21,9 +21,6 @@ pub struct ExplainArgs {
     from: IpAddr,
     #[command(flatten)]
     service: Service,
-    /// Prints the service's JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,7 +67,7 @@ struct Candidate {
 pub async fn run(args: ExplainArgs) -> Result<Exit, CliError> {
     let answer = args.service.client()?.get(&target(&args.asked, args.from)).await?;
     let explanation: Explanation = answer.read()?;
-    match args.json {
+    match args.service.json {
         true => print(answer.text()),
         false => print(page(&explanation)),
     }

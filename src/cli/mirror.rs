@@ -14,7 +14,7 @@ use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
 #[derive(Debug, Subcommand)]
 pub enum MirrorCommand {
     /// All mirrors: state, copies, last look
-    List(ListArgs),
+    List(Service),
     /// One mirror: what it holds of each release, and what is wrong with its copies
     Show(ShowArgs),
     /// Sends nobody to a mirror until it is undrained
@@ -25,16 +25,6 @@ pub enum MirrorCommand {
     Verify(OrderArgs),
 }
 
-/// `waypost mirror list`
-#[derive(Debug, clap::Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    service: Service,
-    /// Prints the service's JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// `waypost mirror show`
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
@@ -42,9 +32,6 @@ pub struct ShowArgs {
     name: MirrorName,
     #[command(flatten)]
     service: Service,
-    /// Prints the service's JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// `waypost mirror drain`, `undrain` and `verify`
@@ -57,9 +44,6 @@ pub struct OrderArgs {
     reason: String,
     #[command(flatten)]
     service: Service,
-    /// Prints the service's JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,7 +122,7 @@ struct Evidence {
 /// Where there is no such mirror, or the service does not answer.
 pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
     match command {
-        MirrorCommand::List(args) => list(&args).await,
+        MirrorCommand::List(service) => list(&service).await,
         MirrorCommand::Show(args) => show(&args).await,
         MirrorCommand::Drain(args) => {
             order(&args, "drain", "drained: nobody is sent there from now on").await
@@ -151,9 +135,9 @@ pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
     }
 }
 
-async fn list(args: &ListArgs) -> Result<Exit, CliError> {
-    let answer = args.service.client()?.get("/v1/mirrors").await?;
-    match args.json {
+async fn list(service: &Service) -> Result<Exit, CliError> {
+    let answer = service.client()?.get("/v1/mirrors").await?;
+    match service.json {
         true => print(answer.text()),
         false => print(listing(&answer.read::<Mirrors>()?.mirrors, SystemClock.now())),
     }
@@ -162,7 +146,7 @@ async fn list(args: &ListArgs) -> Result<Exit, CliError> {
 
 async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
     let answer = args.service.client()?.get(&target(&args.name, "")).await?;
-    match args.json {
+    match args.service.json {
         true => print(answer.text()),
         false => print(page(&answer.read()?, SystemClock.now())),
     }
@@ -173,7 +157,7 @@ async fn order(args: &OrderArgs, verb: &str, done: &str) -> Result<Exit, CliErro
     let client: AdminClient = args.service.operator()?;
     let body = json!({ "reason": args.reason, "actor": actor() });
     let answer = client.post(&target(&args.name, verb), &body).await?;
-    match args.json {
+    match args.service.json {
         true => print(answer.text()),
         false => print(format!("{}: {done}", args.name)),
     }

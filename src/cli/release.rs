@@ -16,19 +16,9 @@ use crate::model::{BadVersion, Clock, ProductName, SystemClock, Timestamp, Versi
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
     /// All releases and channels
-    List(ListArgs),
+    List(Service),
     /// A product's releases, or one release with its files and the mirrors that hold it
     Show(ShowArgs),
-}
-
-/// `waypost release list`
-#[derive(Debug, clap::Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    service: Service,
-    /// Prints the service's JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// `waypost release show`
@@ -41,9 +31,6 @@ pub struct ShowArgs {
     version: Option<Version>,
     #[command(flatten)]
     service: Service,
-    /// Prints the service's JSON
-    #[arg(long)]
-    json: bool,
 }
 
 fn version(text: &str) -> Result<Version, BadVersion> {
@@ -130,22 +117,22 @@ struct Holder {
 /// Where there is no such release, or the service does not answer.
 pub async fn run(command: ReleaseCommand) -> Result<Exit, CliError> {
     match command {
-        ReleaseCommand::List(args) => {
-            let answer = args.service.client()?.get("/v1/releases").await?;
-            listed(&answer, args.json)?;
+        ReleaseCommand::List(service) => {
+            let answer = service.client()?.get("/v1/releases").await?;
+            listed(&answer, service.json)?;
         }
-        ReleaseCommand::Show(ShowArgs { product, version: None, service, json }) => {
+        ReleaseCommand::Show(ShowArgs { product, version: None, service }) => {
             let answer =
                 service.client()?.get(&format!("/v1/releases/{}", encode_path(product.as_str()))).await?;
             if answer.read::<Listing>()?.releases.is_empty() {
                 return Err(CliError::No(format!("there is no release of {product}")));
             }
-            listed(&answer, json)?;
+            listed(&answer, service.json)?;
         }
-        ReleaseCommand::Show(ShowArgs { product, version: Some(version), service, json }) => {
+        ReleaseCommand::Show(ShowArgs { product, version: Some(version), service }) => {
             let (product, version) = (encode_path(product.as_str()), encode_path(version.as_str()));
             let answer = service.client()?.get(&format!("/v1/releases/{product}/{version}")).await?;
-            match json {
+            match service.json {
                 true => print(answer.text()),
                 false => print(page(&answer.read()?, SystemClock.now())),
             }
