@@ -223,7 +223,7 @@ impl App {
             died = operating.next_end() => Err(AppError::Died(format!("server ({died:?})"))),
         };
         tracing::info!("stopping");
-        self.status.draining.store(true, Ordering::Release);
+        self.status.drain();
         close_public.pull();
         serving.join().await;
         close_admin.pull();

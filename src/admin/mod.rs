@@ -16,6 +16,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::Metrics;
 use crate::model::{Clock, MirrorName, ProductName};
@@ -63,8 +64,9 @@ enum Refusal {
 
 /// Longest wait that `?wait=` may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// How often a waiting request looks again.
-const WAIT_STEP: Duration = Duration::from_millis(250);
+/// How often a waiting request looks again although nothing was published: time alone leaves a mirror out that has
+/// been down for long.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl Admin {
     /// Answers from the snapshot and from the writer.
@@ -155,8 +157,11 @@ impl Admin {
             Some(Ok(seconds)) => Duration::from_secs(seconds).min(WAIT_MAX),
             Some(Err(_)) => return Err(Refusal::BadRequest("wait is a number of seconds".to_owned())),
         };
-        let until = tokio::time::Instant::now() + wait;
+        let until = Instant::now() + wait;
+        let mut changed = self.status.changed.subscribe();
         loop {
+            // Marked as seen before the question, so that what comes after the answer is not missed.
+            changed.borrow_and_update();
             let report = self.ask(Topic::Release(product.clone(), version.to_owned()), &what).await;
             match report {
                 Ok(report) if is_everywhere(&report) => return Ok(answers::json(StatusCode::OK, &report)),
@@ -164,11 +169,13 @@ impl Admin {
                 Err(other) => return Err(other),
             }
             let stopping = self.status.draining.load(Ordering::Acquire);
-            if stopping || tokio::time::Instant::now() >= until {
+            if stopping || Instant::now() >= until {
                 let body = report.unwrap_or(Value::Null);
                 return Ok(answers::json(StatusCode::GATEWAY_TIMEOUT, &body));
             }
-            tokio::time::sleep(WAIT_STEP).await;
+            let next_look = until.min(Instant::now() + LOOK_EVERY);
+            // Told or not, it looks again; the sender lives as long as the status.
+            let _ = timeout_at(next_look, changed.changed()).await;
         }
     }
 

@@ -1,11 +1,11 @@
 //! How everybody else talks to the writer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::model::MirrorName;
 use crate::store::Order;
@@ -83,10 +83,20 @@ pub struct Status {
     pub origin_error: ArcSwapOption<String>,
     /// The service is stopping.
     pub draining: AtomicBool,
+    /// Told after every publication, and when the service begins to stop: what requests wait for.
+    pub changed: watch::Sender<()>,
     /// Why the store could not be written at the last try.
     pub store_error: ArcSwapOption<String>,
     /// Why the last reload was refused.
     pub reload_error: ArcSwapOption<String>,
+}
+
+impl Status {
+    /// The service begins to stop: readiness turns, and whoever waits for a publication is told.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.changed.send_replace(());
+    }
 }
 
 /// Mirrors' workers that sleep until there is work.

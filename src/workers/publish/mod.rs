@@ -168,6 +168,7 @@ impl Writer {
         if let Some(snapshot) = self.world.next_snapshot(now) {
             self.metrics.snapshot_generation.set(i64::try_from(snapshot.generation).unwrap_or(i64::MAX));
             self.published.store(Some(Arc::new(snapshot)));
+            self.status.changed.send_replace(());
         }
         self.wakers.wake(&wake);
     }
