@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::admin::{Access, Admin};
+use crate::admin::{Admin, Door};
 use crate::client::LocateError;
 use crate::config::{Config, Limits, Loaded};
 use crate::fetch::FetcherError;
@@ -113,7 +113,7 @@ impl App {
         let geoip = Arc::clone(prepared.locator.geoip());
         let opened = open(config.server.state.clone()).await?;
 
-        let status = Arc::new(Status::default());
+        let status = Arc::new(Status::new(config.admin.clone()));
         let published = Arc::new(Published::default());
         let public = Server::bind("public", &config.server.listen, config.limits, tls.clone())?;
         let socket = config.server.state.join(SOCKET);
@@ -147,10 +147,10 @@ impl App {
         let writer = writer.start(messages)?;
         let counters = [Some(&public), Some(&local), admin.as_ref()];
         let counters = counters.into_iter().flatten().map(Server::counters).collect::<Vec<_>>();
-        let plane = |access| {
+        let plane = |door| {
             let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
             Admin::new(
-                access,
+                door,
                 published.clone(),
                 handle.clone(),
                 status.clone(),
@@ -159,8 +159,8 @@ impl App {
             )
             .with_listeners(listeners)
         };
-        let mut admins = vec![(local, plane(Access::Operate))];
-        admins.extend(admin.map(|server| (server, plane(Access::Look))));
+        let mut admins = vec![(local, plane(Door::Socket))];
+        admins.extend(admin.map(|server| (server, plane(Door::Network(Arc::clone(&status.admin))))));
         let supervisor = Supervisor {
             common,
             status: Arc::clone(&status),

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use waypost::app::AppError;
 use waypost::store::{Action, StoreError};
-use waypost::workers::fact::{Instruction, Refused};
+use waypost::workers::fact::{Instruction, Refused, Wish};
 
 const TOOL: &[u8] = b"the tool, byte for byte";
 const FILE: &str = "tool/1.8.2/tool-1.8.2-linux-amd64.tar.gz";
@@ -253,7 +253,8 @@ async fn on_a_full_disk_answers_go_on_and_no_order_is_acknowledged() {
     disk.fill(0);
     // Long reasons, so that what is left of a page is soon used up. All but the last are in force and undone again.
     let order = async |action: Action| {
-        let instruction = Instruction { actor: "test".into(), reason: "x".repeat(3000), action };
+        let instruction =
+            Instruction { actor: "test".into(), reason: "x".repeat(3000), wish: Wish::Plain(action) };
         site.handle().order(instruction).await
     };
     let mirror = waypost::model::MirrorName::new("fra").unwrap();

@@ -118,6 +118,8 @@ fn mirror(regions: usize) -> impl Strategy<Value = Mirror> {
             never,
             anycast,
             layout: Layout::default(),
+            tier: waypost::model::TierName::new("all").unwrap(),
+            notify: None,
         },
     )
 }

@@ -44,6 +44,7 @@ fn order(n: u64) -> NewOrder {
             channel: ChannelName::new("stable").unwrap(),
             from: (n % 8 == 3).then(|| version(1)),
             to: version(2),
+            above: (n % 16 == 3).then(|| version(3)),
         },
     };
     let at = Timestamp::from_millis(1_000 + n as i64);

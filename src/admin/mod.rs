@@ -1,42 +1,38 @@
-//! The admin interface: health, metrics, explanations and reports for everybody who can reach it, operations for whoever
-//! can open the socket in the state folder. JSON throughout.
+//! The admin interface: health and metrics for everybody who can reach it, explanations and reports for whoever may look,
+//! operations for whoever can open the socket in the state folder or has a token with the role. JSON throughout.
 
 mod answers;
+mod audit;
+mod auth;
 mod explain;
+mod files;
 mod operations;
+mod releases;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::Metrics;
-use crate::model::{Clock, MirrorName, ProductName};
+use crate::model::{Clock, MirrorName, ProductName, Role};
 use crate::server::{Connection, Handler, ServerCounters};
 use crate::snapshot::Published;
 use crate::workers::report::Topic;
 use crate::workers::{Handle, Status};
 
-/// What a listener lets its clients do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Look.
-    Look,
-    /// Look, and give orders.
-    Operate,
-}
+pub use self::auth::Door;
+use self::operations::Operation;
 
 /// Answers one admin listener.
 pub struct Admin {
-    access: Access,
+    door: Door,
     published: Arc<Published>,
     handle: Handle,
     status: Arc<Status>,
@@ -54,31 +50,31 @@ enum Refusal {
     NotFound(String),
     /// The request makes no sense.
     BadRequest(String),
-    /// Not on this listener.
-    Forbidden,
+    /// Nobody is known to ask.
+    Unauthorized(String),
+    /// Whoever asks may not have it.
+    Forbidden(String),
+    /// The state of things forbids it.
+    Conflict(String),
+    /// Things are not as the order expected them.
+    PreconditionFailed(String),
     /// Another method is needed.
     BadMethod(&'static str),
     /// The service cannot answer just now.
     Unavailable(String),
 }
 
-/// Longest wait that `?wait=` may ask for.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// How often a waiting request looks again although nothing was published: time alone leaves a mirror out that has
-/// been down for long.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-
 impl Admin {
     /// Answers from the snapshot and from the writer.
     pub fn new(
-        access: Access,
+        door: Door,
         published: Arc<Published>,
         handle: Handle,
         status: Arc<Status>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { access, published, handle, status, metrics, clock, listeners: Vec::new() }
+        Self { door, published, handle, status, metrics, clock, listeners: Vec::new() }
     }
 
     /// Shows these listeners' counters in the metrics.
@@ -92,28 +88,53 @@ impl Admin {
         let path = request.uri().path().to_owned();
         let segments: Vec<String> = path.split('/').skip(1).map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        if let ["v1", "mirrors", name, verb] = *segments {
+        let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+        match *segments {
+            ["healthz" | "readyz" | "metrics"] if !reads => return Err(Refusal::BadMethod("GET, HEAD")),
+            ["healthz"] => return Ok(answers::json(StatusCode::OK, &json!({ "status": "ok" }))),
+            ["readyz"] => return Ok(self.readiness()),
+            ["metrics"] => return Ok(self.render_metrics().await),
+            _ => {}
+        }
+        if let Some(operation) = Operation::of(&segments) {
             if request.method() != Method::POST {
                 return Err(Refusal::BadMethod("POST"));
             }
-            return self.operate_mirror(name, verb, request).await;
+            return self.operate(operation?, request).await;
         }
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+        if !reads {
             return Err(Refusal::BadMethod("GET, HEAD"));
         }
+        self.door.admit(request.headers(), Role::Look)?;
+        self.look(&segments, &path, request.uri()).await
+    }
+
+    async fn look(&self, segments: &[&str], path: &str, uri: &http::Uri) -> Result<Response<Body>, Refusal> {
         match *segments {
-            ["healthz"] => Ok(answers::json(StatusCode::OK, &json!({ "status": "ok" }))),
-            ["readyz"] => Ok(self.readiness()),
-            ["metrics"] => Ok(self.render_metrics().await),
-            ["v1", "explain"] => self.explain(request.uri()),
+            ["v1", "explain"] => self.explain(uri),
             ["v1", "mirrors"] => self.report(Topic::Mirrors, "mirrors").await,
             ["v1", "mirrors", name] => {
-                let mirror = MirrorName::new(name).map_err(|_| no("mirror", name))?;
-                self.report(Topic::Mirror(mirror), &format!("mirror {name}")).await
+                self.report(Topic::Mirror(mirror(name)?), &format!("mirror {name}")).await
+            }
+            ["v1", "mirrors", name, "files"] => self.files(mirror(name)?, uri).await,
+            ["v1", "mirrors", name, "inventory"] => {
+                self.report(Topic::Inventory(mirror(name)?), &format!("mirror {name}")).await
             }
             ["v1", "releases"] => self.report(Topic::Releases, "releases").await,
             ["v1", "releases", product] => self.releases_of(product).await,
-            ["v1", "releases", product, version] => self.release(product, version, request.uri()).await,
+            ["v1", "releases", product, version] => self.release(product, version, uri).await,
+            ["v1", "releases", name, version, "gate"] => {
+                let topic = Topic::Gate(product(name)?, version.to_owned());
+                self.report(topic, &format!("release {name} {version}")).await
+            }
+            ["v1", "products", name, "scorecard"] => {
+                self.report(Topic::Scorecard(product(name)?), &format!("product {name}")).await
+            }
+            ["v1", "channels"] => self.report(Topic::Channels(None), "channels").await,
+            ["v1", "channels", name] => {
+                self.report(Topic::Channels(Some(product(name)?)), &format!("product {name}")).await
+            }
+            ["v1", "audit"] => self.audit(uri).await,
             _ => Err(Refusal::NotFound(format!("there is no {path} here"))),
         }
     }
@@ -126,57 +147,6 @@ impl Admin {
 
     async fn report(&self, topic: Topic, what: &str) -> Result<Response<Body>, Refusal> {
         Ok(answers::json(StatusCode::OK, &self.ask(topic, what).await?))
-    }
-
-    async fn releases_of(&self, product: &str) -> Result<Response<Body>, Refusal> {
-        let mut report = self.ask(Topic::Releases, "releases").await?;
-        for list in ["releases", "channels"] {
-            if let Some(Value::Array(lines)) = report.get_mut(list) {
-                lines.retain(|line| line["product"] == product);
-            }
-        }
-        if report["releases"].as_array().is_none_or(Vec::is_empty) {
-            return Err(no("product", product));
-        }
-        Ok(answers::json(StatusCode::OK, &report))
-    }
-
-    /// One release; with `?wait=600` the answer comes when every mirror that counts holds it, or after that many
-    /// seconds with 504.
-    async fn release(
-        &self,
-        product: &str,
-        version: &str,
-        uri: &http::Uri,
-    ) -> Result<Response<Body>, Refusal> {
-        let what = format!("release {product} {version}");
-        let product =
-            ProductName::new(product).map_err(|_| Refusal::NotFound(format!("there is no {what}")))?;
-        let wait = match query(uri, "wait").map(|text| text.parse::<u64>()) {
-            None => return self.report(Topic::Release(product, version.to_owned()), &what).await,
-            Some(Ok(seconds)) => Duration::from_secs(seconds).min(WAIT_MAX),
-            Some(Err(_)) => return Err(Refusal::BadRequest("wait is a number of seconds".to_owned())),
-        };
-        let until = Instant::now() + wait;
-        let mut changed = self.status.changed.subscribe();
-        loop {
-            // Marked as seen before the question, so that what comes after the answer is not missed.
-            changed.borrow_and_update();
-            let report = self.ask(Topic::Release(product.clone(), version.to_owned()), &what).await;
-            match report {
-                Ok(report) if is_everywhere(&report) => return Ok(answers::json(StatusCode::OK, &report)),
-                Ok(_) | Err(Refusal::NotFound(_)) => {}
-                Err(other) => return Err(other),
-            }
-            let stopping = self.status.draining.load(Ordering::Acquire);
-            if stopping || Instant::now() >= until {
-                let body = report.unwrap_or(Value::Null);
-                return Ok(answers::json(StatusCode::GATEWAY_TIMEOUT, &body));
-            }
-            let next_look = until.min(Instant::now() + LOOK_EVERY);
-            // Told or not, it looks again; the sender lives as long as the status.
-            let _ = timeout_at(next_look, changed.changed()).await;
-        }
     }
 
     fn readiness(&self) -> Response<Body> {
@@ -233,13 +203,16 @@ impl Admin {
     }
 }
 
-/// Whether every mirror that counts holds the release, whatever the channels' policies.
-fn is_everywhere(report: &Value) -> bool {
-    report["mirrors_lacking"].as_array().is_some_and(Vec::is_empty)
-}
-
 fn no(what: &str, name: &str) -> Refusal {
     Refusal::NotFound(format!("there is no {what} {name}"))
+}
+
+fn mirror(name: &str) -> Result<MirrorName, Refusal> {
+    MirrorName::new(name).map_err(|_| no("mirror", name))
+}
+
+fn product(name: &str) -> Result<ProductName, Refusal> {
+    ProductName::new(name).map_err(|_| no("product", name))
 }
 
 fn decoded(text: &str) -> String {
@@ -257,9 +230,10 @@ impl From<Refusal> for Response<Body> {
         let (status, detail) = match &refusal {
             Refusal::NotFound(detail) => (StatusCode::NOT_FOUND, detail.as_str()),
             Refusal::BadRequest(detail) => (StatusCode::BAD_REQUEST, detail.as_str()),
-            Refusal::Forbidden => {
-                (StatusCode::FORBIDDEN, "orders are taken on the socket in the state folder, not here")
-            }
+            Refusal::Unauthorized(detail) => (StatusCode::UNAUTHORIZED, detail.as_str()),
+            Refusal::Forbidden(detail) => (StatusCode::FORBIDDEN, detail.as_str()),
+            Refusal::Conflict(detail) => (StatusCode::CONFLICT, detail.as_str()),
+            Refusal::PreconditionFailed(detail) => (StatusCode::PRECONDITION_FAILED, detail.as_str()),
             Refusal::BadMethod(allowed) => (StatusCode::METHOD_NOT_ALLOWED, *allowed),
             Refusal::Unavailable(detail) => (StatusCode::SERVICE_UNAVAILABLE, detail.as_str()),
         };
@@ -269,8 +243,12 @@ impl From<Refusal> for Response<Body> {
         let mut response = answers::json(status, &problem);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Refusal::BadMethod(allowed) = refusal {
-            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        match refusal {
+            Refusal::BadMethod(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Refusal::Unauthorized(_) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"waypost admin\""));
+            }
+            _ => {}
         }
         response
     }

@@ -5,58 +5,207 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::model::MirrorName;
+use crate::catalog::ReleaseId;
+use crate::model::{ChannelName, MirrorName, ProductName, Role, Version};
 use crate::store::Action;
-use crate::workers::fact::{Instruction, Refused};
+use crate::workers::fact::{Instruction, Refused, Wish};
 
-use super::{Access, Admin, Body, Refusal, answers, no};
+use super::auth::Caller;
+use super::{Admin, Body, Refusal, answers, mirror, no, product};
 
 /// Largest body of an order, in bytes.
 const BODY_MAX: usize = 16 * 1024;
 /// How long a body may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What an order's body says; both may be missing.
+/// An operation, as its path names it.
+#[derive(Debug)]
+pub(super) enum Operation {
+    /// `/v1/mirrors/{name}/…`
+    Mirror(MirrorVerb, MirrorName),
+    /// `/v1/releases/{product}/{version}/…`
+    Release(ReleaseVerb, ReleaseId),
+    /// `/v1/channels/{product}/{channel}/…`
+    Channel(ChannelVerb, ProductName, ChannelName),
+    /// `/v1/origin/poll`
+    Poll,
+    /// `/v1/origin/accept`
+    Accept,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum MirrorVerb {
+    Drain,
+    Undrain,
+    Verify,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ReleaseVerb {
+    Promote,
+    Withdraw,
+    Restore,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ChannelVerb {
+    Hold,
+    Release,
+    Rollback,
+}
+
+/// What an order's body says; each operation asks for what it needs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Said {
+    /// Who gives it; believed on the socket only.
     actor: Option<String>,
     reason: Option<String>,
+    /// Where a release is promoted to.
+    channel: Option<ChannelName>,
+    /// Only if the channel points there now; `null`: only if it points nowhere.
+    #[serde(deserialize_with = "given")]
+    expected: Option<Option<Version>>,
+    /// Although gating checks fail.
+    force: bool,
+    /// What to take instead of a withdrawn release.
+    replacement: Option<Version>,
+    /// The sequence to accept; absent: the one that the origin shows now.
+    sequence: Option<u64>,
+}
+
+/// A field that is there, be it `null`.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Version>>, D::Error> {
+    Option::<Version>::deserialize(from).map(Some)
+}
+
+impl Operation {
+    /// The operation that a path names; `None` where it names none.
+    pub(super) fn of(segments: &[&str]) -> Option<Result<Self, Refusal>> {
+        Some(match *segments {
+            ["v1", "mirrors", name, verb] => {
+                let verb = match verb {
+                    "drain" => MirrorVerb::Drain,
+                    "undrain" => MirrorVerb::Undrain,
+                    "verify" => MirrorVerb::Verify,
+                    _ => return None,
+                };
+                mirror(name).map(|mirror| Self::Mirror(verb, mirror))
+            }
+            ["v1", "releases", name, version, verb] => {
+                let verb = match verb {
+                    "promote" => ReleaseVerb::Promote,
+                    "withdraw" => ReleaseVerb::Withdraw,
+                    "restore" => ReleaseVerb::Restore,
+                    _ => return None,
+                };
+                let version = Version::parse(version).map_err(|_| no("release", version));
+                product(name)
+                    .and_then(|product| Ok(Self::Release(verb, ReleaseId { product, version: version? })))
+            }
+            ["v1", "channels", name, channel, verb] => {
+                let verb = match verb {
+                    "hold" => ChannelVerb::Hold,
+                    "release" => ChannelVerb::Release,
+                    "rollback" => ChannelVerb::Rollback,
+                    _ => return None,
+                };
+                let channel = ChannelName::new(channel).map_err(|_| no("channel", channel));
+                product(name).and_then(|product| Ok(Self::Channel(verb, product, channel?)))
+            }
+            ["v1", "origin", "poll"] => Ok(Self::Poll),
+            ["v1", "origin", "accept"] => Ok(Self::Accept),
+            _ => return None,
+        })
+    }
+
+    /// What somebody needs to be to ask for it.
+    fn role(&self) -> Role {
+        match self {
+            Self::Mirror(..) | Self::Accept => Role::Operate,
+            Self::Release(..) | Self::Channel(..) | Self::Poll => Role::Release,
+        }
+    }
+
+    /// What it asks of the writer; `None` for what is no order.
+    fn wish(self, said: &Said) -> Result<Option<Wish>, Refusal> {
+        let plain = |action| Ok(Some(Wish::Plain(action)));
+        match self {
+            Self::Mirror(MirrorVerb::Drain, mirror) => plain(Action::MirrorDrain { mirror }),
+            Self::Mirror(MirrorVerb::Undrain, mirror) => plain(Action::MirrorUndrain { mirror }),
+            Self::Mirror(MirrorVerb::Verify, mirror) => plain(Action::MirrorVerify { mirror }),
+            Self::Release(ReleaseVerb::Promote, release) => {
+                let channel = said.channel.clone();
+                let channel =
+                    channel.ok_or_else(|| Refusal::BadRequest("say to which channel".to_owned()))?;
+                let expected = said.expected.clone();
+                Ok(Some(Wish::Promote { release, channel, expected, force: said.force }))
+            }
+            Self::Release(ReleaseVerb::Withdraw, ReleaseId { product, version }) => {
+                let replacement = said.replacement.clone();
+                plain(Action::ReleaseWithdraw { product, version, replacement })
+            }
+            Self::Release(ReleaseVerb::Restore, ReleaseId { product, version }) => {
+                plain(Action::ReleaseRestore { product, version })
+            }
+            Self::Channel(ChannelVerb::Hold, product, channel) => {
+                plain(Action::ChannelHold { product, channel })
+            }
+            Self::Channel(ChannelVerb::Release, product, channel) => {
+                plain(Action::ChannelRelease { product, channel })
+            }
+            Self::Channel(ChannelVerb::Rollback, product, channel) => {
+                Ok(Some(Wish::Rollback { product, channel, expected: said.expected.clone() }))
+            }
+            Self::Accept => {
+                let sequence = said.sequence;
+                let sequence =
+                    sequence.ok_or_else(|| Refusal::BadRequest("say which sequence".to_owned()))?;
+                plain(Action::OriginAccept { sequence })
+            }
+            Self::Poll => Ok(None),
+        }
+    }
 }
 
 impl Admin {
-    pub(super) async fn operate_mirror(
+    pub(super) async fn operate(
         &self,
-        name: &str,
-        verb: &str,
+        operation: Operation,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
-        let mirror = MirrorName::new(name).map_err(|_| no("mirror", name))?;
-        let action = match verb {
-            "drain" => Action::MirrorDrain { mirror },
-            "undrain" => Action::MirrorUndrain { mirror },
-            "verify" => Action::MirrorVerify { mirror },
-            _ => return Err(no("operation", verb)),
+        let caller = self.door.admit(request.headers(), operation.role())?;
+        let mut said = read(request).await?;
+        let Some(wish) = operation.wish(&said)? else { return self.poll().await };
+        let actor = match caller {
+            Caller::Token(name) => name,
+            Caller::Local => said.actor.take().unwrap_or_else(|| "socket".to_owned()),
         };
-        if self.access != Access::Operate {
-            return Err(Refusal::Forbidden);
-        }
-        let said = read(request).await?;
-        let instruction = Instruction {
-            actor: said.actor.unwrap_or_else(|| "socket".to_owned()),
-            reason: said.reason.unwrap_or_default(),
-            action,
-        };
+        let instruction = Instruction { actor, reason: said.reason.unwrap_or_default(), wish };
         match self.handle.order(instruction).await {
             Ok(order) => Ok(answers::json(StatusCode::OK, &json!({ "order": order }))),
-            Err(refused @ Refused::Unknown(_)) => Err(Refusal::NotFound(refused.to_string())),
-            Err(refused @ (Refused::NotDurable(_) | Refused::Stopping)) => {
-                Err(Refusal::Unavailable(refused.to_string()))
-            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Has the origin looked at now.
+    async fn poll(&self) -> Result<Response<Body>, Refusal> {
+        Err(Refusal::Unavailable("the origin cannot be looked at from here yet".to_owned()))
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let text = refused.to_string();
+        match refused {
+            Refused::Unknown(_) => Self::NotFound(text),
+            Refused::Forbidden(_) => Self::Conflict(text),
+            Refused::Conflict(_) => Self::PreconditionFailed(text),
+            Refused::NotDurable(_) | Refused::Stopping => Self::Unavailable(text),
         }
     }
 }

@@ -244,7 +244,7 @@ impl Report {
                 return self.problem(Finding::new(place, "origin.url", why, remedy));
             }
         };
-        let read = self.manifests(&place, listing);
+        let read = self.manifests(&place, listing.manifests);
         if read.is_empty() && self.problems.is_empty() {
             let message = "there is no release yet";
             self.warnings.push(Finding::new(

@@ -5,21 +5,8 @@ use std::collections::HashMap;
 use super::reader::{Section, Spot};
 
 /// Tables of features that come later.
-const LATER: &[&str] = &[
-    "[admin]",
-    "[[gate]]",
-    "[[tier]]",
-    "[retention]",
-    "[tickets]",
-    "[audit]",
-    "[reports]",
-    "[store]",
-    "[acme]",
-    "[[host]]",
-    "[[alias]]",
-    "[[issuer]]",
-    "[[entitlement]]",
-];
+const LATER: &[&str] =
+    &["[tickets]", "[audit]", "[reports]", "[store]", "[acme]", "[[issuer]]", "[[entitlement]]"];
 
 /// The root tables of all files, the main one first.
 #[derive(Debug)]

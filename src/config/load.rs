@@ -9,7 +9,7 @@ use super::reader::{Section, Spot};
 use super::source::{Notes, Source};
 use super::value::{Value, quoted};
 use super::values::Config;
-use super::{mirror, network, origin, region, release, routing, server};
+use super::{gate, mirror, names, network, origin, region, release, routing, server, tier};
 
 /// Most files in all, the main one included.
 const FILES_MAX: usize = 1000;
@@ -90,7 +90,8 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
     let origin = origin::origin(documents.table("origin"));
     let regions = region::regions(&mut documents);
     let client_networks = network::networks(&mut documents, &regions);
-    let mirrors = mirror::mirrors(&mut documents, &regions, origin.as_ref());
+    let tiers = tier::tiers(&mut documents);
+    let mirrors = mirror::mirrors(&mut documents, &regions, &tiers, origin.as_ref());
     let geoip = origin::geoip(documents.table("geoip"));
     let routing = routing::routing(documents.table("routing"));
     let redirect = routing::redirect(documents.table("redirect"));
@@ -101,6 +102,11 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
     let verify = routing::verify(documents.table("verify"));
     let channels = release::channels(&mut documents);
     let products = release::products(&mut documents);
+    let aliases = names::aliases(&mut documents);
+    let hosts = names::hosts(&mut documents);
+    let gates = gate::gates(&mut documents);
+    let retention = tier::retention(documents.table("retention"));
+    let admin = gate::admin(documents.table("admin"));
     documents.finish();
     Some(Config {
         server,
@@ -118,6 +124,12 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
         verify,
         channels,
         products,
+        aliases,
+        hosts,
+        gates,
+        tiers: tiers.list,
+        retention,
+        admin,
     })
 }
 

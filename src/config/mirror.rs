@@ -4,6 +4,7 @@ use super::document::{Documents, Unique};
 use super::layout;
 use super::reader::{Section, Spot};
 use super::region::Regions;
+use super::tier::{self, Tiers};
 use super::value::{Value, quoted};
 use super::values::{ClientSet, Layout, Mirror, Origin, OriginAt};
 use crate::model::MirrorName;
@@ -16,13 +17,14 @@ const WEIGHT_MAX: u32 = 1_000_000;
 pub(super) fn mirrors(
     documents: &mut Documents<'_>,
     regions: &Regions,
+    tiers: &Tiers,
     origin: Option<&(Origin, Option<Spot<'_>>)>,
 ) -> Vec<Mirror> {
     let mut names = Unique::default();
     let sections = documents.tables("mirror", MIRRORS_MAX);
     let first = sections.first().map(|section| section.spot.clone());
     let mut all: Vec<Mirror> =
-        sections.into_iter().filter_map(|section| mirror(section, regions, &mut names)).collect();
+        sections.into_iter().filter_map(|section| mirror(section, regions, tiers, &mut names)).collect();
     if let Some((origin, Some(serve))) = origin {
         all.extend(origin_mirror(origin, serve, &mut names));
     }
@@ -41,8 +43,8 @@ pub(super) fn mirrors(
     all
 }
 
-fn mirror(mut section: Section<'_>, regions: &Regions, names: &mut Unique) -> Option<Mirror> {
-    section.refuse_later(&["max_share", "tier", "sign", "private"]);
+fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mut Unique) -> Option<Mirror> {
+    section.refuse_later(&["max_share", "sign", "private"]);
     let name = section.require("name", "\"fra\"", |value| {
         let spot = value.spot().clone();
         let name: MirrorName = value.parsed("\"fra\"")?;
@@ -58,6 +60,8 @@ fn mirror(mut section: Section<'_>, regions: &Regions, names: &mut Unique) -> Op
     let never = section.table("never").map(|set| clients(set, regions)).unwrap_or_default();
     let anycast = section.get("anycast", Value::boolean).unwrap_or(false);
     let layout = section.get("layout", template).unwrap_or_default();
+    let tier = section.get("tier", |v| tiers.named(v)).unwrap_or_else(tier::all);
+    let notify = section.table("notify").and_then(tier::notify);
     section.finish();
     Some(Mirror {
         name: name?,
@@ -71,6 +75,8 @@ fn mirror(mut section: Section<'_>, regions: &Regions, names: &mut Unique) -> Op
         never,
         anycast,
         layout,
+        tier,
+        notify,
     })
 }
 
@@ -129,5 +135,7 @@ fn origin_mirror(origin: &Origin, serve: &Spot<'_>, names: &mut Unique) -> Optio
         never: ClientSet::default(),
         anycast: false,
         layout: Layout::default(),
+        tier: tier::all(),
+        notify: None,
     })
 }

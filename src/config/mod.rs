@@ -8,9 +8,11 @@
 //! it and goes on, so that one run reports everything.
 
 mod document;
+mod gate;
 mod layout;
 mod load;
 mod mirror;
+mod names;
 mod network;
 mod origin;
 mod problem;
@@ -20,6 +22,7 @@ mod release;
 mod routing;
 mod server;
 mod source;
+mod tier;
 mod value;
 mod values;
 

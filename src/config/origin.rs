@@ -6,15 +6,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::reader::{Section, Spot};
-use super::value::Value;
-use super::values::{GeoIp, Origin, OriginAt, Outgoing};
+use super::value::{Value, quoted};
+use super::values::{GeoIp, MinisignKey, Origin, OriginAt, Outgoing};
 
 /// Most GeoIP files of one kind.
 const DATABASES_MAX: usize = 16;
 
 /// `[origin]`; and where `serve = true` stands, if it does. `None` where the URL is missing or bad.
 pub(super) fn origin<'a>(mut section: Section<'a>) -> Option<(Origin, Option<Spot<'a>>)> {
-    section.refuse_later(&["trusted_keys"]);
     let at = section.require("url", "\"https://origin.example.com/releases/\" or a folder", place);
     let poll = section
         .get("poll", |v| v.duration(Duration::from_millis(10)..=Duration::from_secs(86_400)))
@@ -23,8 +22,20 @@ pub(super) fn origin<'a>(mut section: Section<'a>) -> Option<(Origin, Option<Spo
         let spot = value.spot().clone();
         value.boolean()?.then_some(spot)
     });
+    let trusted_keys = section.get("trusted_keys", |v| v.one_or_list(minisign_key)).unwrap_or_default();
     section.finish();
-    Some((Origin { at: at?, poll }, serve))
+    Some((Origin { at: at?, poll, trusted_keys }, serve))
+}
+
+fn minisign_key(value: Value<'_>) -> Option<MinisignKey> {
+    let text = value.text("\"RWQ…\", the second line of a minisign .pub file")?.trim();
+    match minisign_verify::PublicKey::from_base64(text) {
+        Ok(_) => Some(MinisignKey(text.to_owned())),
+        Err(_) => value.spot().refuse(
+            format!("{} is no minisign public key", quoted(text)),
+            "write the second line of the .pub file, which begins with RW",
+        ),
+    }
 }
 
 fn place(value: Value<'_>) -> Option<OriginAt> {

@@ -1,9 +1,8 @@
 //! `[[channel]]` and `[[product]]`.
 
 use super::document::{Documents, Unique};
-use super::reader::not_yet;
 use super::value::{Value, quoted};
-use super::values::{Channel, Product, Ready};
+use super::values::{Channel, Product, Promote, Ready};
 use crate::model::{ChannelName, ProductName};
 
 /// Most channels, and most products, with settings of their own.
@@ -16,27 +15,19 @@ pub(super) fn channels(documents: &mut Documents<'_>) -> Vec<Channel> {
     for mut section in documents.tables("channel", ENTRIES_MAX) {
         let name = section.require("name", "\"stable\"", |v| channel_name(v, &mut names));
         let ready = section.get("ready", ready).unwrap_or_default();
-        if let Some(promote) = section.take("promote") {
-            promotion(promote);
-        }
+        let promote =
+            section.get("promote", |v| v.word(&[("auto", Promote::Auto), ("manual", Promote::Manual)]));
+        let promote = promote.unwrap_or_default();
         section.finish();
-        all.extend(name.map(|name| Channel { name, ready }));
+        all.extend(name.map(|name| Channel { name, ready, promote }));
     }
     all
 }
 
-fn channel_name(value: Value<'_>, names: &mut Unique) -> Option<ChannelName> {
+pub(super) fn channel_name(value: Value<'_>, names: &mut Unique) -> Option<ChannelName> {
     let spot = value.spot().clone();
     let name: ChannelName = value.parsed("\"stable\"")?;
     names.claim(&spot, &name).map(|()| name)
-}
-
-/// `"auto"` is what this version does; `"manual"` comes later.
-fn promotion(value: Value<'_>) {
-    let spot = value.spot().clone();
-    if value.word(&[("auto", false), ("manual", true)]) == Some(true) {
-        not_yet(&spot, "channel.promote = \"manual\"");
-    }
 }
 
 /// `{ each_region = 1 }`, `"all"` or `"80%"`.

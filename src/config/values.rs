@@ -8,7 +8,11 @@ use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::model::{Asn, ChannelName, Country, Location, MirrorName, ProductName, RegionId, RegionName};
+use crate::model::{Asn, Country, Location, MirrorName, RegionId, RegionName, TierName};
+
+mod release;
+
+pub use release::*;
 
 /// Everything the operator said, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -44,6 +48,18 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// Products with settings of their own.
     pub products: Vec<Product>,
+    /// Links that were published before Waypost, in the order in which they are tried.
+    pub aliases: Vec<Alias>,
+    /// Further public names.
+    pub hosts: Vec<Host>,
+    /// Checks with a mode or an owner of their own; others have [`GateMode::default_of`] and no owner.
+    pub gates: Vec<Gate>,
+    /// What mirrors are to hold; the built-in tier `all` included.
+    pub tiers: Vec<Tier>,
+    /// What no mirror is to hold any more.
+    pub retention: Retention,
+    /// Who may use the admin listener.
+    pub admin: Admin,
 }
 
 /// `[server]`
@@ -102,6 +118,19 @@ pub struct Origin {
     pub at: OriginAt,
     /// How often it is looked at. Default 30 s.
     pub poll: Duration,
+    /// minisign public keys, as the second line of a `.pub` file has them. Empty: signatures are not asked for.
+    pub trusted_keys: Vec<MinisignKey>,
+}
+
+/// A minisign public key: base64 that was read once, so that it cannot be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinisignKey(pub(super) String);
+
+impl MinisignKey {
+    /// The key in base64.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A folder or a URL.
@@ -212,6 +241,19 @@ pub struct Mirror {
     pub anycast: bool,
     /// Where it keeps files, below `url`.
     pub layout: Layout,
+    /// What it is to hold. Default `all`.
+    pub tier: TierName,
+    /// Who is told when there is something for it to fetch; `None`: nobody.
+    pub notify: Option<Notify>,
+}
+
+/// Who is told that a mirror lacks something it is to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notify {
+    /// A URL that gets a POST of JSON: `{ "mirror", "files", "bytes" }`.
+    Webhook(Url),
+    /// A program and its arguments; `WAYPOST_MIRROR`, `WAYPOST_FILES` and `WAYPOST_BYTES` are in its environment.
+    Command(Vec<String>),
 }
 
 /// A set of clients, by what is known of them.
@@ -415,39 +457,4 @@ impl Default for Verify {
             recheck: Duration::from_secs(30 * 86_400),
         }
     }
-}
-
-/// `[[channel]]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Channel {
-    /// Its name.
-    pub name: ChannelName,
-    /// When a release is ready for it.
-    pub ready: Ready,
-}
-
-/// When a release is everywhere it should be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Ready {
-    /// In each region that has mirrors, at least this many hold the whole release.
-    EachRegion(usize),
-    /// All mirrors hold it.
-    All,
-    /// This share of the mirrors holds it, in per cent.
-    Share(f64),
-}
-
-impl Default for Ready {
-    fn default() -> Self {
-        Self::EachRegion(1)
-    }
-}
-
-/// `[[product]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Product {
-    /// Its name.
-    pub name: ProductName,
-    /// Its channels; the first is what `latest` means. Empty: as the manifests name them.
-    pub channels: Vec<ChannelName>,
 }

@@ -150,6 +150,7 @@ name!(ProductName, unreserved, "A product: the first segment of its URLs.");
 name!(ChannelName, channel, "A channel such as `stable`: points to one release, never reads as a version.");
 name!(MirrorName, label, "A mirror, as the operator named it: letters, digits and `-_.`, safe in a header.");
 name!(RegionName, label, "A region, as the operator named it: letters, digits and `-_.`.");
+name!(TierName, label, "A tier of mirrors, as the operator named it: letters, digits and `-_.`.");
 name!(
     AssetPath,
     asset,

@@ -90,6 +90,95 @@ reasons! {
     }
 }
 
+reasons! {
+    /// What the scorecard of a release looks at.
+    Check {
+        /// Every expected platform has an asset, every asset its expected sidecars (C1).
+        Completeness = "completeness",
+        /// Labels, date, notes, channels that fit the version (C2, C5).
+        Metadata = "metadata",
+        /// Every asset has its digest, and published checksum files say the same as the manifest (I3, I4).
+        Hashes = "hashes",
+        /// The mirrors that are to hold the release do, as its channels' policies ask (A6, R3).
+        Mirrors = "mirrors",
+        /// Every asset was hashed right somewhere, no copy is wrong, no signature fails (I1, I2, I5).
+        Verification = "verification",
+        /// Every asset is signed, and by a trusted key (I4).
+        Signatures = "signatures",
+        /// Every asset says where it comes from (I4).
+        Provenance = "provenance",
+        /// Its channels have a good release to fall back to (Q3).
+        Rollback = "rollback",
+        /// How quickly it arrives (R1, R3).
+        Propagation = "propagation",
+        /// What the origin says of it now is accepted (C6).
+        Origin = "origin",
+        /// No mirror keeps files that it is not to have (C4, C7).
+        Inventory = "inventory",
+    }
+}
+
+reasons! {
+    /// Why what the origin says is refused.
+    OriginFault {
+        /// No signature, where trusted keys are configured.
+        Unsigned = "unsigned",
+        /// A signature that does not verify with any trusted key.
+        BadSignature = "bad_signature",
+        /// A good signature of something else: its trusted comment names another release or sequence.
+        SignatureForAnother = "signature_for_another",
+        /// The index has a lower sequence than one that was seen.
+        SequenceWentBack = "sequence_went_back",
+        /// A published name, size or digest changed or left.
+        ChangedAfterPublication = "changed_after_publication",
+        /// The bytes are not those that the index names.
+        WrongDigest = "wrong_digest",
+        /// It describes another release than its path.
+        WrongPlace = "wrong_place",
+        /// It is no manifest or index.
+        Invalid = "invalid",
+        /// It could not be read.
+        Unreadable = "unreadable",
+    }
+}
+
+reasons! {
+    /// What is known of an asset's signature.
+    SignatureState {
+        /// It has none.
+        Unsigned = "unsigned",
+        /// It has one that was not looked at yet, or no key is configured to look with.
+        Unchecked = "unchecked",
+        /// It verifies with a trusted key and names this file.
+        Good = "good",
+        /// It verifies with no trusted key.
+        BadSignature = "bad_signature",
+        /// It is a good signature of a file with another name.
+        SignatureForAnother = "signature_for_another",
+        /// It is no signature.
+        Unreadable = "unreadable",
+    }
+}
+
+impl SignatureState {
+    /// Whether the file must not be trusted.
+    pub const fn is_wrong(self) -> bool {
+        matches!(self, Self::BadSignature | Self::SignatureForAnother | Self::Unreadable)
+    }
+}
+
+reasons! {
+    /// What a named token may do; each may what those before it may.
+    Role {
+        /// Look.
+        Look = "look",
+        /// Move channels, withdraw and restore releases, have the origin looked at.
+        Release = "release",
+        /// Everything.
+        Operate = "operate",
+    }
+}
+
 impl CopyFault {
     /// Whether the fault says something about the copy (and so contradicts an earlier verification), not merely that
     /// the mirror could not be reached or was unwilling just now.

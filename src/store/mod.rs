@@ -25,6 +25,8 @@ mod sqlite;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use crate::model::Sha256;
+
 pub use error::StoreError;
 pub use observation::{BODY_MAX, KnownManifest, Observation};
 pub use opening::{Loaded, OpenNote};
@@ -89,8 +91,9 @@ impl Store {
         }
         let last = history.keys().last().copied().unwrap_or(0);
         let orders = history.values().map(|sealed| sealed.order.clone()).collect();
-        let Contents { manifests, standings, copies, .. } = contents;
-        let loaded = Loaded { orders, manifests, standings, copies, notes, state_lost };
+        let Contents { manifests, standings, copies, examined, blocks, singles, .. } = contents;
+        let loaded =
+            Loaded { orders, manifests, standings, copies, examined, blocks, singles, notes, state_lost };
         Ok((Self { journal, database, last, _folder: folder }, loaded))
     }
 
@@ -113,6 +116,22 @@ impl Store {
         }
         self.last = sealed.order.id;
         Ok(sealed.order)
+    }
+
+    /// Orders below a number, the newest first, at most `most`: the audit, page by page.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn orders_before(&self, id: u64, most: usize) -> Result<Vec<Order>, StoreError> {
+        Ok(self.database.orders_before(id, most)?.into_iter().map(|sealed| sealed.order).collect())
+    }
+
+    /// The digests of a file's blocks, as they were recorded; `None` where they never were.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn blocks(&self, sha256: &Sha256) -> Result<Option<Vec<u8>>, StoreError> {
+        self.database.blocks(sha256)
     }
 
     /// Writes observations, all or none, in the order of the batch. They outlive the process when this returns, and a

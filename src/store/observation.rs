@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{MirrorName, ProductName, Timestamp, Version};
+use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
 
 /// Largest body of an observation, in bytes.
 pub const BODY_MAX: usize = 64 << 20;
@@ -60,6 +60,29 @@ pub enum Observation {
         /// Which release.
         version: Version,
     },
+    /// What is known of a release beside its manifest and its copies, such as its signatures.
+    Examined {
+        /// Whose release.
+        product: ProductName,
+        /// Which release.
+        version: Version,
+        /// What was found.
+        body: Vec<u8>,
+    },
+    /// The digests of a file's blocks, by the file's own digest: the same wherever it lies. The first ones stay.
+    Blocks {
+        /// SHA-256 of the whole file.
+        sha256: Sha256,
+        /// The blocks.
+        body: Vec<u8>,
+    },
+    /// A single thing of which there is one, such as the index's sequence.
+    Single {
+        /// What it is.
+        name: &'static str,
+        /// Its value.
+        body: Vec<u8>,
+    },
     /// A mirror left the configuration: its standing and its copies go.
     MirrorGone {
         /// Which mirror.
@@ -72,7 +95,11 @@ impl Observation {
     pub(super) fn body_len(&self) -> usize {
         match self {
             Self::Manifest(manifest) => manifest.body.len(),
-            Self::Standing { body, .. } | Self::Copies { body, .. } => body.len(),
+            Self::Standing { body, .. }
+            | Self::Copies { body, .. }
+            | Self::Examined { body, .. }
+            | Self::Blocks { body, .. }
+            | Self::Single { body, .. } => body.len(),
             Self::ManifestGone { .. } | Self::CopiesGone { .. } | Self::MirrorGone { .. } => 0,
         }
     }

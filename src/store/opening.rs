@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{KnownManifest, Order};
-use crate::model::{MirrorName, ProductName, Version};
+use crate::model::{MirrorName, ProductName, Sha256, Version};
 
 /// Everything the store holds, as it was when it was opened.
 #[derive(Debug, Default)]
@@ -17,6 +17,12 @@ pub struct Loaded {
     pub standings: Vec<(MirrorName, Vec<u8>)>,
     /// What mirrors held, one entry per mirror and release.
     pub copies: Vec<(MirrorName, ProductName, Version, Vec<u8>)>,
+    /// What is known of releases beside their manifests.
+    pub examined: Vec<(ProductName, Version, Vec<u8>)>,
+    /// Files whose blocks are known; [`super::Store::blocks`] reads them.
+    pub blocks: Vec<Sha256>,
+    /// Things of which there is one, by name.
+    pub singles: Vec<(String, Vec<u8>)>,
     /// What was found amiss and repaired, for the log.
     pub notes: Vec<OpenNote>,
     /// The folder was in use before, and neither the database nor the journal is whole any more: orders are lost.

@@ -52,6 +52,46 @@ pub enum Action {
         from: Option<Version>,
         /// Where it points from now on.
         to: Version,
+        /// By hand: the highest version that was known then, and what a version has to be above for the channel to move
+        /// by itself again. `None`: it moved by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        above: Option<Version>,
+    },
+    /// A channel does not move up by itself until it is released.
+    ChannelHold {
+        /// Whose channel.
+        product: ProductName,
+        /// Which channel.
+        channel: ChannelName,
+    },
+    /// A held channel moves by itself again.
+    ChannelRelease {
+        /// Whose channel.
+        product: ProductName,
+        /// Which channel.
+        channel: ChannelName,
+    },
+    /// Nobody is sent to a release's files any more; known or not.
+    ReleaseWithdraw {
+        /// Whose release.
+        product: ProductName,
+        /// Which release.
+        version: Version,
+        /// Which release to take instead, where one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replacement: Option<Version>,
+    },
+    /// A withdrawn release is handed out again.
+    ReleaseRestore {
+        /// Whose release.
+        product: ProductName,
+        /// Which release.
+        version: Version,
+    },
+    /// The index may have this sequence although a higher one was seen.
+    OriginAccept {
+        /// The sequence.
+        sequence: u64,
     },
 }
 
@@ -150,6 +190,7 @@ mod tests {
             channel: ChannelName::new("stable").unwrap(),
             from: None,
             to: Version::parse("v1.8.2").unwrap(),
+            above: None,
         };
         let at = Timestamp::from_millis(1_763_632_800_000);
         NewOrder { at, actor: "ci".into(), reason: "line\nbreak \"ü\"".into(), action }.numbered(7)
@@ -180,7 +221,7 @@ mod tests {
     #[test]
     fn an_intact_order_of_a_newer_kind_is_told_from_damage() {
         for text in [
-            r#"{"id":1,"at":0,"actor":"a","reason":"r","action":{"kind":"release_withdraw"}}"#,
+            r#"{"id":1,"at":0,"actor":"a","reason":"r","action":{"kind":"release_burn"}}"#,
             r#"{"id":1,"at":0,"actor":"a","reason":"r","action":{"kind":"mirror_drain","mirror":"fra","until":5}}"#,
             r#"{"id":1,"at":0,"actor":"a","reason":"r","until":5,"action":{"kind":"mirror_drain","mirror":"fra"}}"#,
         ] {

@@ -8,15 +8,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 use super::order::{Sealed, Unreadable};
 use super::{Folder, KnownManifest, Observation, OpenNote, StoreError};
-use crate::model::{MirrorName, ProductName, Timestamp, Version};
+use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
 
 const NAME: &str = "waypost.db";
 /// Scripts that each take the schema one version further; `user_version` counts those that were run.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001_orders_and_observations.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("schema/0001_orders_and_observations.sql"),
+    include_str!("schema/0002_examined_blocks_singles.sql"),
+];
 
 /// The database, open.
 #[derive(Debug)]
@@ -32,6 +35,9 @@ pub(super) struct Contents {
     pub manifests: Vec<KnownManifest>,
     pub standings: Vec<(MirrorName, Vec<u8>)>,
     pub copies: Vec<(MirrorName, ProductName, Version, Vec<u8>)>,
+    pub examined: Vec<(ProductName, Version, Vec<u8>)>,
+    pub blocks: Vec<Sha256>,
+    pub singles: Vec<(String, Vec<u8>)>,
 }
 
 /// What was found in the database's place.
@@ -145,7 +151,44 @@ impl Database {
                     bytes(row, 3)?,
                 ))
             })?,
+            examined: self.rows("SELECT product, spelled, body FROM examined", |row| {
+                Some((
+                    ProductName::new(&text(row, 0)?).ok()?,
+                    Version::parse(&text(row, 1)?).ok()?,
+                    bytes(row, 2)?,
+                ))
+            })?,
+            blocks: self.rows("SELECT sha256 FROM blocks", |row| {
+                Some(Sha256::new(bytes(row, 0)?.try_into().ok()?))
+            })?,
+            singles: self
+                .rows("SELECT name, body FROM singles", |row| Some((text(row, 0)?, bytes(row, 1)?)))?,
         })
+    }
+
+    /// The digests of a file's blocks.
+    pub fn blocks(&self, sha256: &Sha256) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT body FROM blocks WHERE sha256 = ?1")
+            .map_err(StoreError::sql("read", &self.path))?;
+        let found = select.query_row(params![&sha256.as_bytes()[..]], |row| row.get(0)).optional();
+        found.map_err(StoreError::sql("read", &self.path))
+    }
+
+    /// Orders below a number, the newest first, at most `most`.
+    pub fn orders_before(&self, id: u64, most: usize) -> Result<Vec<Sealed>, StoreError> {
+        let failed = StoreError::sql("read", &self.path);
+        let sql = "SELECT line FROM orders WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+        let mut select = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let below = i64::try_from(id).unwrap_or(i64::MAX);
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let lines = select.query_map(params![below, most], |row| row.get::<_, String>(0)).map_err(&failed)?;
+        let read = |line: rusqlite::Result<String>| {
+            let line = line.map_err(&failed)?;
+            Sealed::read(line.as_bytes()).map_err(|_| self.damaged("an order does not fit its checksum"))
+        };
+        lines.map(read).collect()
     }
 
     fn load_orders(&self) -> Result<Vec<Sealed>, StoreError> {
@@ -305,6 +348,7 @@ fn write(transaction: &Transaction<'_>, observation: &Observation) -> rusqlite::
         Observation::ManifestGone { product, version } => {
             let release = params![product.as_str(), version.bare()];
             run("DELETE FROM manifests WHERE product = ?1 AND version = ?2", release)?;
+            run("DELETE FROM examined WHERE product = ?1 AND version = ?2", release)?;
             run("DELETE FROM copies WHERE product = ?1 AND version = ?2", release)
         }
         Observation::Standing { mirror, body } => run(
@@ -319,6 +363,19 @@ fn write(transaction: &Transaction<'_>, observation: &Observation) -> rusqlite::
         Observation::CopiesGone { mirror, product, version } => run(
             "DELETE FROM copies WHERE mirror = ?1 AND product = ?2 AND version = ?3",
             params![mirror.as_str(), product.as_str(), version.bare()],
+        ),
+        Observation::Examined { product, version, body } => run(
+            "INSERT INTO examined (product, version, spelled, body) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET spelled = ?3, body = ?4",
+            params![product.as_str(), version.bare(), version.as_str(), body],
+        ),
+        Observation::Blocks { sha256, body } => run(
+            "INSERT INTO blocks (sha256, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            params![&sha256.as_bytes()[..], body],
+        ),
+        Observation::Single { name, body } => run(
+            "INSERT INTO singles (name, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = ?2",
+            params![name, body],
         ),
         Observation::MirrorGone { mirror } => {
             run("DELETE FROM standings WHERE mirror = ?1", params![mirror.as_str()])?;

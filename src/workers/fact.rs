@@ -7,11 +7,16 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use url::Url;
 
+use crate::catalog::index::IndexWithdrawal;
 use crate::catalog::manifest::Manifest;
 use crate::catalog::{Release, ReleaseId};
+use crate::config::MinisignKey;
 use crate::fetch::Families;
-use crate::health::Evidence;
-use crate::model::{AssetIndex, CopyFault, Fingerprint, MirrorName, Sha256, Timestamp};
+use crate::health::{Blocks, Evidence};
+use crate::model::{
+    AssetIndex, ChannelName, CopyFault, Fingerprint, MirrorName, OriginFault, ProductName, Sha256,
+    SignatureState, Timestamp, Version,
+};
 use crate::store::{Action, Order};
 
 use super::prepare::Prepared;
@@ -55,7 +60,7 @@ pub struct Probed {
     pub final_host: Option<String>,
 }
 
-/// Why a copy is hashed.
+/// Why a copy is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// It is not verified (any more).
@@ -64,6 +69,19 @@ pub enum Purpose {
     Return,
     /// It was verified long ago, or somebody asked.
     Recheck,
+    /// One of its blocks is compared, between full passes.
+    Sample,
+}
+
+/// What was found beside the digest while a whole file went by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// The digests of its blocks, where they were asked for.
+    pub blocks: Option<Blocks>,
+    /// What its signature is worth, where it was asked for and could be read.
+    pub signature: Option<SignatureState>,
+    /// For a published file of checksums: how it contradicts the manifest, or that it does not.
+    pub checksums: Option<Result<(), String>>,
 }
 
 /// A copy that was hashed.
@@ -77,6 +95,8 @@ pub struct Verified {
     pub outcome: Result<Fingerprint, Wrong>,
     /// Bytes that were read.
     pub bytes: u64,
+    /// What else was found in a whole file that is right.
+    pub found: Found,
 }
 
 /// A manifest as it was read.
@@ -95,10 +115,36 @@ pub struct ReadManifest {
 /// A look at the origin.
 #[derive(Debug, Clone)]
 pub enum Reading {
-    /// It could not be read; nothing changes.
-    Unreadable(String),
-    /// What it lists: a path such as `tool/1.8.2/manifest.json`, and what became of the manifest.
-    Listing(BTreeMap<String, Listed>),
+    /// It could not be read or believed; nothing changes.
+    Unreadable(OriginRefusal),
+    /// What it says.
+    Listing(Listing),
+}
+
+/// What a readable origin says.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// A path such as `tool/1.8.2/manifest.json`, and what became of the manifest.
+    pub manifests: BTreeMap<String, Listed>,
+    /// The index's sequence; `None` where there is no index.
+    pub sequence: Option<u64>,
+    /// Releases that the index withdraws.
+    pub withdrawn: Vec<IndexWithdrawal>,
+}
+
+/// Something that the origin says and that is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OriginRefusal {
+    /// The reason.
+    pub reason: OriginFault,
+    /// In words.
+    pub detail: String,
+}
+
+impl std::fmt::Display for OriginRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
 }
 
 /// One manifest of a listing.
@@ -109,7 +155,7 @@ pub enum Listed {
     /// New or changed.
     Read(ReadManifest),
     /// It cannot be used, and why.
-    Refused(String),
+    Refused(OriginRefusal),
 }
 
 /// Something that happened.
@@ -160,6 +206,21 @@ pub struct Work {
     pub url: Url,
     /// Why.
     pub purpose: Purpose,
+    /// What to look at beside the digest.
+    pub examine: Examine,
+}
+
+/// What to look at while a whole file goes by, or instead of it.
+#[derive(Debug, Clone, Default)]
+pub struct Examine {
+    /// Record the digests of its blocks.
+    pub blocks: bool,
+    /// Verify its signature: where the sidecar lies on the same mirror, which asset it is, and the keys.
+    pub signature: Option<(Url, AssetIndex, Arc<[MinisignKey]>)>,
+    /// Hold a published file of checksums against the manifest.
+    pub checksums: bool,
+    /// For [`Purpose::Sample`]: the file's blocks, and which one to compare.
+    pub sample: Option<(Arc<Blocks>, u32)>,
 }
 
 /// What there is to hash on a mirror.
@@ -185,6 +246,8 @@ pub enum Call {
     Report(Topic, oneshot::Sender<Report>),
     /// An operator's order: durable before it is answered.
     Order(Box<Instruction>, oneshot::Sender<Result<Order, Refused>>),
+    /// Orders below a number, the newest first, at most so many: the audit.
+    Orders(u64, usize, oneshot::Sender<Result<Vec<Order>, String>>),
 }
 
 /// Who wants what, and why.
@@ -195,7 +258,34 @@ pub struct Instruction {
     /// Why.
     pub reason: String,
     /// What.
-    pub action: Action,
+    pub wish: Wish,
+}
+
+/// What somebody wants; the writer makes an [`Action`] of it, or says why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// This, as it is.
+    Plain(Action),
+    /// A channel is to point to a release.
+    Promote {
+        /// Which release.
+        release: ReleaseId,
+        /// Which channel.
+        channel: ChannelName,
+        /// Only if it points there now: compare and set. `Some(None)`: only if it points nowhere.
+        expected: Option<Option<Version>>,
+        /// Although checks that gate it fail.
+        force: bool,
+    },
+    /// A channel is to point to the release before, the last one that is still good.
+    Rollback {
+        /// Whose channel.
+        product: ProductName,
+        /// Which channel.
+        channel: ChannelName,
+        /// Only if it points there now.
+        expected: Option<Option<Version>>,
+    },
 }
 
 /// Why an order was not carried out.
@@ -204,6 +294,12 @@ pub enum Refused {
     /// It names something that does not exist.
     #[error("there is no {0}")]
     Unknown(String),
+    /// The state of things forbids it; the text says what would have to change.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Somebody else was quicker: things are not as the order expected them.
+    #[error("{0}")]
+    Conflict(String),
     /// It could not be made durable, so it was not acknowledged.
     #[error("the order could not be written down and was not carried out: {0}")]
     NotDurable(String),

@@ -1,12 +1,13 @@
 //! How everybody else talks to the writer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::config;
 use crate::model::MirrorName;
 use crate::store::Order;
 
@@ -63,6 +64,11 @@ impl Handle {
         self.ask(|reply| Call::Report(topic, reply)).await
     }
 
+    /// Orders below a number, the newest first, at most so many; `None` once the writer has stopped.
+    pub async fn orders(&self, before: u64, most: usize) -> Option<Result<Vec<Order>, String>> {
+        self.ask(|reply| Call::Orders(before, most, reply)).await
+    }
+
     /// Gives an order; durable when this returns.
     ///
     /// # Errors
@@ -75,7 +81,7 @@ impl Handle {
 }
 
 /// What `/readyz` reports beside the snapshot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Status {
     /// The store and its journal were lost when the service started.
     pub state_lost: AtomicBool,
@@ -87,11 +93,32 @@ pub struct Status {
     pub changed: watch::Sender<()>,
     /// Why the store could not be written at the last try.
     pub store_error: ArcSwapOption<String>,
+    /// Who may use the admin listener, as the configuration in force says.
+    pub admin: Arc<ArcSwap<config::Admin>>,
+    /// The lowest sequence of an index that is believed.
+    pub sequence: AtomicU64,
+    /// Looks at the origin that were begun and whose end the writer has folded in.
+    pub looks: watch::Sender<u64>,
     /// Why the last reload was refused.
     pub reload_error: ArcSwapOption<String>,
 }
 
 impl Status {
+    /// Nothing has happened yet; `admin` is whom the admin listener lets in.
+    pub fn new(admin: config::Admin) -> Self {
+        Self {
+            state_lost: AtomicBool::new(false),
+            origin_error: ArcSwapOption::empty(),
+            draining: AtomicBool::new(false),
+            changed: watch::Sender::new(()),
+            store_error: ArcSwapOption::empty(),
+            admin: Arc::new(ArcSwap::from_pointee(admin)),
+            sequence: AtomicU64::new(0),
+            looks: watch::Sender::new(0),
+            reload_error: ArcSwapOption::empty(),
+        }
+    }
+
     /// The service begins to stop: readiness turns, and whoever waits for a publication is told.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);

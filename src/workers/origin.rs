@@ -3,7 +3,6 @@
 mod folder;
 mod remote;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +14,15 @@ use crate::catalog::index::{Index, ParsedIndex};
 use crate::config::{Origin, OriginAt};
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
+use crate::model::OriginFault;
 
-use super::fact::{Fact, Listed, ReadManifest, Reading};
+use super::fact::{Fact, Listed, Listing, OriginRefusal, ReadManifest, Reading};
 use super::handle::Handle;
 
 /// Largest manifest that is read, in bytes.
 const MANIFEST_MAX: u64 = 64 << 20;
 /// Largest index that is read, in bytes.
 const INDEX_MAX: u64 = 64 << 20;
-
-/// A look at an origin: the manifests that it lists, by path.
-type Listing = BTreeMap<String, Listed>;
 
 /// What was said of the index, so that it is said again only when it changes.
 #[derive(Debug, Default)]
@@ -76,7 +73,7 @@ impl Reader {
         }
     }
 
-    async fn read(&mut self) -> Result<Listing, String> {
+    async fn read(&mut self) -> Result<Listing, OriginRefusal> {
         match self {
             Self::Folder(reader) => reader.read().await,
             Self::Remote(reader) => reader.read().await,
@@ -89,7 +86,7 @@ impl Reader {
 /// # Errors
 ///
 /// Why the origin cannot be read. A manifest that cannot is `Listed::Refused`.
-pub async fn look_once(origin: &Origin, fetcher: &Fetcher) -> Result<BTreeMap<String, Listed>, String> {
+pub async fn look_once(origin: &Origin, fetcher: &Fetcher) -> Result<Listing, OriginRefusal> {
     Reader::new(origin.at.clone(), fetcher.clone()).read().await
 }
 
@@ -114,11 +111,21 @@ pub async fn run(origin: Origin, fetcher: Fetcher, handle: Handle, wake: Arc<Not
 fn listed(body: Bytes, sha256: Option<crate::model::Sha256>) -> Listed {
     match ReadManifest::parse(body) {
         Ok(read) if sha256.is_some_and(|expected| expected != read.sha256) => {
-            Listed::Refused(format!("its SHA-256 is {}, the index says otherwise", read.sha256))
+            let detail = format!("its SHA-256 is {}, the index says otherwise", read.sha256);
+            refused(OriginFault::WrongDigest, detail)
         }
         Ok(read) => Listed::Read(read),
-        Err(why) => Listed::Refused(why),
+        Err(why) => refused(OriginFault::Invalid, why),
     }
+}
+
+fn refused(reason: OriginFault, detail: impl Into<String>) -> Listed {
+    Listed::Refused(OriginRefusal { reason, detail: detail.into() })
+}
+
+/// The origin cannot be read at all.
+fn unreadable(detail: impl Into<String>) -> OriginRefusal {
+    OriginRefusal { reason: OriginFault::Unreadable, detail: detail.into() }
 }
 
 #[cfg(test)]

@@ -133,6 +133,7 @@ impl Supervisor {
             mirrors.stop().await;
             origin.shutdown().await;
             (self.geoip, self.config, self.fetcher) = (Arc::clone(prepared.locator.geoip()), config, fetcher);
+            self.status.admin.store(Arc::new(self.config.admin.clone()));
             self.common.handle.tell(Fact::Reloaded(Box::new(prepared))).await;
             origin = self.start_origin();
             mirrors = self.start_mirrors();

@@ -15,6 +15,16 @@ pub enum Topic {
     Releases,
     /// One release with its assets and what each mirror holds of it; the version with or without a leading `v`.
     Release(ProductName, String),
+    /// A release's scorecard and gate; the version with or without a leading `v`.
+    Gate(ProductName, String),
+    /// The scorecard of a product line.
+    Scorecard(ProductName),
+    /// Channels of all products, or of one: where they point, since when, held or not, and what they wait for.
+    Channels(Option<ProductName>),
+    /// What a mirror is to hold.
+    Files(MirrorName),
+    /// What a mirror holds that it should not, and what it lacks.
+    Inventory(MirrorName),
     /// Gauges that are set when metrics are read.
     Gauges,
 }

@@ -11,7 +11,7 @@ use crate::fetch::{Fetcher, Get, Hashed, Pace};
 use crate::metrics::Metrics;
 use crate::model::{Clock, CopyFault, Fingerprint};
 
-use super::fact::{Fact, NextWork, Verified, Work, Wrong};
+use super::fact::{Fact, Found, NextWork, Verified, Work, Wrong};
 use super::handle::Handle;
 use super::probe::{expected_of, printable};
 
@@ -85,7 +85,9 @@ impl Verifier {
         };
         self.count(&work, outcome.as_ref().err(), bytes);
         let Work { copy, purpose, .. } = work;
-        self.handle.tell(Fact::Verified(Verified { copy, purpose, outcome, bytes })).await;
+        self.handle
+            .tell(Fact::Verified(Verified { copy, purpose, outcome, bytes, found: Found::default() }))
+            .await;
     }
 
     async fn hash(&self, work: &Work) -> Result<(Fingerprint, u64), Wrong> {

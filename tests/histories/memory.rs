@@ -95,6 +95,8 @@ impl Recorded {
                 self.standings.remove(&mirror);
                 self.copies.retain(|(m, _, _), _| *m != mirror);
             }
+            // Nothing that decides whom to send where.
+            Observation::Examined { .. } | Observation::Blocks { .. } | Observation::Single { .. } => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use waypost::model::{CopyFault, MirrorName, Timestamp};
 use waypost::snapshot::Snapshot;
 use waypost::store::Action;
 use waypost::workers::Prepared;
-use waypost::workers::fact::{Fact, NextWork, ProbeTarget, Probed, Verified, Work, Wrong};
+use waypost::workers::fact::{Fact, Found, NextWork, ProbeTarget, Probed, Verified, Work, Wrong};
 use waypost::workers::publish::{Effects, World};
 
 use super::event::Reads;
@@ -197,7 +197,7 @@ impl Service {
         let (drain, mirror) = match &order.action {
             Action::MirrorDrain { mirror } => (true, mirror),
             Action::MirrorUndrain { mirror } => (false, mirror),
-            Action::MirrorVerify { .. } | Action::ChannelMove { .. } => return,
+            _ => return,
         };
         for oracle in [&mut self.oracle, &mut self.written] {
             if drain {
@@ -302,6 +302,7 @@ impl Service {
             purpose: work.purpose,
             outcome: outcome.map_err(wrong),
             bytes: super::site::SIZE,
+            found: Found::default(),
         };
         self.world.apply(Fact::Verified(verified), self.now);
         self.oracle.hashed(work.url.as_str(), sha256, began, outcome.map(drop));

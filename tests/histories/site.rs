@@ -8,8 +8,8 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 use waypost::catalog::{Asset, Release};
 use waypost::fetch::{Expected, look};
-use waypost::model::{CopyFault, Fingerprint, Sha256};
-use waypost::workers::fact::{Listed, ReadManifest, Reading};
+use waypost::model::{CopyFault, Fingerprint, OriginFault, Sha256};
+use waypost::workers::fact::{Listed, Listing, OriginRefusal, ReadManifest, Reading};
 
 use super::event::Harm;
 
@@ -141,11 +141,14 @@ impl Site {
     /// What the origin says now.
     pub fn listing(&self, readable: bool) -> Reading {
         if !readable {
-            return Reading::Unreadable("no route to host".into());
+            return {
+                let detail = "no route to host".into();
+                Reading::Unreadable(OriginRefusal { reason: OriginFault::Unreadable, detail })
+            };
         }
         let listed = self.sources.iter().filter(|source| source.listed);
         let listed = listed.map(|source| (source.path(), Listed::Read(source.manifest())));
-        Reading::Listing(listed.collect::<BTreeMap<_, _>>())
+        Reading::Listing(Listing { manifests: listed.collect(), ..Listing::default() })
     }
 }
 

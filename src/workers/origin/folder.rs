@@ -1,6 +1,6 @@
 //! An origin that is a folder: listed by its index where there is one, else by its own structure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use crate::catalog::folder::list_manifests;
 use crate::catalog::index::Index;
-use crate::model::Sha256;
-use crate::workers::fact::Listed;
+use crate::model::{OriginFault, Sha256};
+use crate::workers::fact::{Listed, Listing, OriginRefusal};
 
-use super::{INDEX_MAX, Listing, MANIFEST_MAX, Notes, listed};
+use super::{INDEX_MAX, MANIFEST_MAX, Notes, listed, refused, unreadable};
 
 /// What tells whether a file changed.
 type Stamp = (Option<SystemTime>, u64);
@@ -35,18 +35,19 @@ impl FolderReader {
     }
 
     /// One look, away from the runtime's threads because files block.
-    pub(super) async fn read(&mut self) -> Result<Listing, String> {
+    pub(super) async fn read(&mut self) -> Result<Listing, OriginRefusal> {
         let (folder, mut memory) = (self.folder.clone(), std::mem::take(&mut self.memory));
         let look = tokio::task::spawn_blocking(move || (look(&folder, &mut memory), memory));
-        let (listing, memory) = look.await.map_err(|error| format!("reading the origin failed: {error}"))?;
+        let (listing, memory) =
+            look.await.map_err(|error| unreadable(format!("reading the origin failed: {error}")))?;
         self.memory = memory;
-        listing
+        listing.map_err(unreadable)
     }
 }
 
 fn look(folder: &Path, memory: &mut Memory) -> Result<Listing, String> {
     let paths = paths(folder, &mut memory.notes)?;
-    let mut listing = Listing::new();
+    let mut listing = BTreeMap::new();
     let mut now_seen = HashMap::new();
     for (path, sha256) in paths {
         let stamp = stamp(&folder.join(&path));
@@ -55,7 +56,7 @@ fn look(folder: &Path, memory: &mut Memory) -> Result<Listing, String> {
             Some(stamp) if before.as_ref() == Some(stamp) => Listed::Unchanged,
             _ => match read(&folder.join(&path), MANIFEST_MAX) {
                 Ok(body) => listed(body.into(), sha256),
-                Err(error) => Listed::Refused(format!("it cannot be read: {error}")),
+                Err(error) => refused(OriginFault::Unreadable, format!("it cannot be read: {error}")),
             },
         };
         if let Some(stamp) = stamp {
@@ -64,7 +65,7 @@ fn look(folder: &Path, memory: &mut Memory) -> Result<Listing, String> {
         listing.insert(path, became);
     }
     memory.seen = now_seen;
-    Ok(listing)
+    Ok(Listing { manifests: listing, ..Listing::default() })
 }
 
 /// The manifests that the index lists, or that lie where manifests lie.

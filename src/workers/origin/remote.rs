@@ -1,6 +1,6 @@
 //! An origin over HTTP: `index.json` lists the manifests, and each is asked for again only if it may have changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use url::Url;
 
 use crate::catalog::index::{Index, IndexEntry};
 use crate::fetch::{Fetcher, Get};
-use crate::model::Sha256;
-use crate::workers::fact::Listed;
+use crate::model::{OriginFault, Sha256};
+use crate::workers::fact::{Listed, Listing, OriginRefusal};
 
-use super::{INDEX_MAX, Listing, MANIFEST_MAX, Notes, listed};
+use super::{INDEX_MAX, MANIFEST_MAX, Notes, listed, refused, unreadable};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -63,7 +63,11 @@ impl RemoteReader {
     }
 
     /// One look.
-    pub(super) async fn read(&mut self) -> Result<Listing, String> {
+    pub(super) async fn read(&mut self) -> Result<Listing, OriginRefusal> {
+        self.look().await.map_err(unreadable)
+    }
+
+    async fn look(&mut self) -> Result<Listing, String> {
         let url = self.url.join("index.json").map_err(|error| format!("index.json: {error}"))?;
         let index = match fetch(&self.fetcher, &url, INDEX_MAX, &Validators::default()).await {
             Ok(Fetched::Body(body, _)) => body,
@@ -82,12 +86,12 @@ impl RemoteReader {
                 let _place = places.acquire().await;
                 let (became, now_seen) = match url {
                     Ok(url) => look(&fetcher, &url, &entry, seen).await,
-                    Err(error) => (Listed::Refused(error.to_string()), None),
+                    Err(error) => (refused(OriginFault::Invalid, error.to_string()), None),
                 };
                 (path, became, now_seen)
             });
         }
-        let mut listing = Listing::new();
+        let mut listing = BTreeMap::new();
         self.seen.clear();
         while let Some(asked) = asking.join_next().await {
             let (path, became, now_seen) =
@@ -97,7 +101,7 @@ impl RemoteReader {
             }
             listing.insert(path, became);
         }
-        Ok(listing)
+        Ok(Listing { manifests: listing, ..Listing::default() })
     }
 }
 
@@ -122,7 +126,7 @@ async fn look(
             };
             (became, Some(Seen { validators, sha256 }))
         }
-        Err(why) => (Listed::Refused(format!("it cannot be read: {why}")), None),
+        Err(why) => (refused(OriginFault::Unreadable, format!("it cannot be read: {why}")), None),
     }
 }
 

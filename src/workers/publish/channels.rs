@@ -64,7 +64,7 @@ impl World {
             for id in candidates {
                 if self.is_ready(id, &channel, &counted) {
                     let to = id.version.clone();
-                    moves.push(Action::ChannelMove { product, channel, from, to });
+                    moves.push(Action::ChannelMove { product, channel, from, to, above: None });
                     break;
                 }
                 awaited.push(id.clone());

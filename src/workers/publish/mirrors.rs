@@ -249,7 +249,7 @@ impl World {
     }
 
     pub(super) fn copy_was_hashed(&mut self, verified: Verified, now: Timestamp) {
-        let Verified { copy, purpose, outcome, bytes } = verified;
+        let Verified { copy, purpose, outcome, bytes, found: _ } = verified;
         let pace = self.prepared.config.probe.interval;
         let Some(known) = self.releases.get(&copy.release) else { return };
         let assets = known.release.assets.len() as AssetIndex;

@@ -7,10 +7,15 @@
 //! an order is not acknowledged.
 
 mod channels;
+mod decide;
+mod examined;
+mod gate;
+mod inventory;
 mod mirrors;
 mod releases;
 mod reports;
 mod view;
+mod wanted;
 mod work;
 mod world;
 
@@ -82,7 +87,7 @@ impl Writer {
             Message::Fact(fact) => {
                 if let Fact::Origin(reading) = &fact {
                     let error = match reading {
-                        Reading::Unreadable(why) => Some(Arc::new(why.clone())),
+                        Reading::Unreadable(why) => Some(Arc::new(why.to_string())),
                         Reading::Listing(_) => None,
                     };
                     self.status.origin_error.store(error);
@@ -102,6 +107,11 @@ impl Writer {
                 let _ = reply.send(self.world.report(&topic, now, &self.metrics));
                 false
             }
+            Message::Call(Call::Orders(before, most, reply)) => {
+                let orders = self.store.orders_before(before, most).map_err(|error| error.to_string());
+                let _ = reply.send(orders);
+                false
+            }
             Message::Call(Call::Order(instruction, reply)) => {
                 match self.order(*instruction) {
                     Ok(order) => acknowledgements.push((reply, order)),
@@ -113,8 +123,8 @@ impl Writer {
     }
 
     fn order(&mut self, instruction: Instruction) -> Result<Order, Refused> {
-        let Instruction { actor, reason, action } = instruction;
-        self.world.check(&action)?;
+        let Instruction { actor, reason, wish } = instruction;
+        let action = self.world.decide(wish, self.clock.now())?;
         let order = self.append(actor, reason, action);
         let order = order.map_err(|error| Refused::NotDurable(error.to_string()))?;
         self.world.obey(&order);
@@ -143,7 +153,7 @@ impl Writer {
             for action in self.world.due_moves(now) {
                 let reason = "the release is ready".to_owned();
                 if let Ok(order) = self.append(AUTOMATIC.to_owned(), reason, action) {
-                    if let Action::ChannelMove { product, channel, from, to } = &order.action {
+                    if let Action::ChannelMove { product, channel, from, to, .. } = &order.action {
                         let from = from.as_ref().map(Version::as_str);
                         tracing::info!(%product, %channel, from, to = to.as_str(), "a channel moves");
                     }

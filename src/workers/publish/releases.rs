@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use crate::catalog::manifest::{Manifest, changes};
 use crate::catalog::{Release, ReleaseId};
-use crate::model::{AssetIndex, Sha256, Timestamp};
+use crate::model::{AssetIndex, OriginFault, Sha256, Timestamp};
 use crate::store::{KnownManifest, Observation};
-use crate::workers::fact::{Listed, ReadManifest, Reading};
+use crate::workers::fact::{Listed, OriginRefusal, ReadManifest, Reading};
 
+use super::examined::Examined;
 use super::world::World;
 
 /// A manifest that left a readable listing is retired after this many looks.
@@ -27,6 +28,8 @@ pub struct Known {
     pub first_seen: Timestamp,
     /// What is odd about the manifest.
     pub warnings: Vec<String>,
+    /// What is known of it beside its manifest and its copies.
+    pub(super) examined: Examined,
     /// Looks in a row that did not list it.
     unlisted: u32,
 }
@@ -34,7 +37,8 @@ pub struct Known {
 impl Known {
     fn new(read: ReadManifest, first_seen: Timestamp) -> Self {
         let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
-        Self { release, body: read.body, first_seen, warnings: read.warnings, unlisted: 0 }
+        let examined = Examined::default();
+        Self { release, body: read.body, first_seen, warnings: read.warnings, examined, unlisted: 0 }
     }
 
     /// When it was published: as the manifest says, else when it was seen first.
@@ -69,12 +73,12 @@ impl World {
         let listing = match reading {
             Reading::Unreadable(why) => {
                 if self.origin_error.as_ref() != Some(&why) {
-                    tracing::warn!(why, "the origin cannot be read; what is known stays in force");
+                    tracing::warn!(%why, "the origin cannot be read; what is known stays in force");
                 }
                 self.origin_error = Some(why);
                 return;
             }
-            Reading::Listing(listing) => listing,
+            Reading::Listing(listing) => listing.manifests,
         };
         (self.origin_error, self.origin_read_at) = (None, Some(now));
         self.refused.retain(|path, _| matches!(listing.get(path), Some(Listed::Unchanged)));
@@ -88,7 +92,7 @@ impl World {
             if let Some(why) = refusal {
                 tracing::warn!(
                     manifest = path,
-                    why,
+                    %why,
                     "a manifest is refused; what was published before stays"
                 );
                 self.refused.insert(path, why);
@@ -96,17 +100,26 @@ impl World {
         }
     }
 
-    fn publish_manifest(&mut self, path: &str, read: ReadManifest, now: Timestamp) -> Result<(), String> {
+    fn publish_manifest(
+        &mut self,
+        path: &str,
+        read: ReadManifest,
+        now: Timestamp,
+    ) -> Result<(), OriginRefusal> {
         let id = ReleaseId { product: read.manifest.product.clone(), version: read.manifest.version.clone() };
         let own_path = format!("{}/{}/manifest.json", id.product, id.version);
         if own_path != path {
-            return Err(format!("it describes {} {} and so belongs at {own_path}", id.product, id.version));
+            let detail = format!("it describes {} {} and so belongs at {own_path}", id.product, id.version);
+            return Err(OriginRefusal { reason: OriginFault::WrongPlace, detail });
         }
         let first_seen = match self.releases.get(&id) {
             Some(known) if known.release.manifest_sha256 == read.sha256 => return Ok(()),
             Some(known) => {
                 let sealed = self.sealed.contains(&id);
-                self.check_immutable(known, &read.manifest, sealed)?;
+                self.check_immutable(known, &read.manifest, sealed).map_err(|detail| OriginRefusal {
+                    reason: OriginFault::ChangedAfterPublication,
+                    detail,
+                })?;
                 known.first_seen
             }
             None => now,

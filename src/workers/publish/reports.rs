@@ -6,13 +6,12 @@ use crate::catalog::ReleaseId;
 use crate::config::Mirror;
 use crate::health::{Copies, CopyState, State, Tally};
 use crate::metrics::Metrics;
-use crate::model::{MirrorName, ProductName, Timestamp, Version};
-use crate::store::{Action, Observation};
-use crate::workers::fact::Refused;
+use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
+use crate::store::Observation;
 use crate::workers::report::{Report, Topic};
 
 use super::releases::Known;
-use super::world::World;
+use super::world::{Pointer, World};
 
 /// Most copies in trouble that a report lists per mirror and release.
 const TROUBLE_MAX: usize = 100;
@@ -27,26 +26,14 @@ impl World {
             Topic::Mirror(name) => self.mirror_report(name),
             Topic::Releases => Some(self.releases_report(now)),
             Topic::Release(product, version) => self.release_report(product, version, now),
+            Topic::Gate(product, version) => self.gate_report(product, version, now),
+            Topic::Scorecard(product) => self.scorecard(product, now),
+            Topic::Channels(product) => self.channels_report(product.as_ref(), now),
+            Topic::Files(mirror) => self.files_report(mirror, now),
+            Topic::Inventory(mirror) => self.inventory_report(mirror, now),
             Topic::Gauges => {
                 self.set_gauges(metrics);
                 None
-            }
-        }
-    }
-
-    /// Whether what an order names exists.
-    pub(super) fn check(&self, action: &Action) -> Result<(), Refused> {
-        match action {
-            Action::MirrorDrain { mirror }
-            | Action::MirrorUndrain { mirror }
-            | Action::MirrorVerify { mirror } => {
-                let known = self.configured().any(|configured| configured.name == *mirror);
-                if known { Ok(()) } else { Err(Refused::Unknown(format!("mirror {mirror}"))) }
-            }
-            Action::ChannelMove { product, to, .. } => {
-                let id = ReleaseId { product: product.clone(), version: to.clone() };
-                let unknown = || Refused::Unknown(format!("release {product} {to}"));
-                self.releases.contains_key(&id).then_some(()).ok_or_else(unknown)
             }
         }
     }
@@ -170,16 +157,35 @@ impl World {
             let since = pointer.since.to_string();
             json!({ "product": product, "channel": channel, "version": pointer.version, "since": since })
         });
-        let refused = self.refused.iter().map(|(path, why)| json!({ "manifest": path, "reason": why }));
+        let refused = self.refused.iter().map(
+            |(path, refusal)| json!({ "manifest": path, "reason": refusal.reason, "detail": refusal.detail }),
+        );
         json!({
             "releases": releases.into_iter().map(|known| self.release_line(known, now)).collect::<Vec<_>>(),
             "channels": channels.collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
             "origin": {
-                "error": self.origin_error,
+                "error": self.origin_error.as_ref().map(ToString::to_string),
+                "reason": self.origin_error.as_ref().map(|refusal| refusal.reason),
+                "sequence": self.sequence,
                 "read_at": self.origin_read_at.map(|at| at.to_string()),
             },
         })
+    }
+
+    fn channels_report(&self, product: Option<&ProductName>, _now: Timestamp) -> Report {
+        let pointers = self.pointers.iter().filter(|((p, _), _)| product.is_none_or(|product| product == p));
+        let line = |((product, channel), pointer): (&(ProductName, ChannelName), &Pointer)| {
+            json!({
+                "product": product,
+                "channel": channel,
+                "version": pointer.version,
+                "since": pointer.since.to_string(),
+                "held": self.held.contains(&(product.clone(), channel.clone())),
+                "above": pointer.above,
+            })
+        };
+        Some(json!({ "channels": pointers.map(line).collect::<Vec<_>>() }))
     }
 
     fn release_report(&self, product: &ProductName, version: &str, now: Timestamp) -> Report {

@@ -5,7 +5,7 @@ use url::Url;
 use crate::catalog::ReleaseId;
 use crate::health::{Copies, State};
 use crate::model::{AssetIndex, MirrorName, Timestamp};
-use crate::workers::fact::{CopyRef, ExpectedCopy, NextWork, ProbeTarget, Purpose, Work};
+use crate::workers::fact::{CopyRef, Examine, ExpectedCopy, NextWork, ProbeTarget, Purpose, Work};
 
 use super::world::World;
 
@@ -76,7 +76,7 @@ impl World {
         let copy = CopyRef { mirror: mirror.clone(), release: id, asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
         self.mirrors.get_mut(mirror)?.holding(&copy.release, assets, self.epoch).busy.insert(asset);
-        Some(Work { copy, release, url, purpose })
+        Some(Work { copy, release, url, purpose, examine: Examine::default() })
     }
 
     /// Any one of its verified copies, the smallest of the most important release.

@@ -9,7 +9,7 @@ use crate::config::{Mirror, Ready};
 use crate::health::{Copies, Standing};
 use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
-use crate::workers::fact::Fact;
+use crate::workers::fact::{Fact, OriginRefusal};
 use crate::workers::prepare::Prepared;
 
 use super::mirrors::{MirrorState, StoredStanding, place_of};
@@ -23,6 +23,21 @@ pub struct Pointer {
     pub version: Version,
     /// Since when.
     pub since: Timestamp,
+    /// It was set by hand, and moves by itself only to a version above this one.
+    pub above: Option<Version>,
+}
+
+/// A release that nobody is sent to any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who withdrew it; `origin` for the index or the manifest.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// What to take instead, where that was named.
+    pub replacement: Option<Version>,
 }
 
 /// What has to be written to the store.
@@ -54,12 +69,20 @@ pub struct World {
     pub(super) drained: BTreeSet<MirrorName>,
     pub(super) releases: HashMap<ReleaseId, Known>,
     pub(super) pointers: BTreeMap<(ProductName, ChannelName), Pointer>,
+    /// Where each channel pointed, the first first; a channel that returned is there twice.
+    pub(super) history: BTreeMap<(ProductName, ChannelName), Vec<Version>>,
+    /// Channels that do not move up by themselves until they are released.
+    pub(super) held: BTreeSet<(ProductName, ChannelName)>,
+    /// Releases that nobody is sent to, published or not.
+    pub(super) withdrawn: HashMap<ReleaseId, Withdrawal>,
+    /// The highest sequence of an index that was believed, or the one that was accepted since.
+    pub(super) sequence: Option<u64>,
     /// Releases that a channel has pointed to: their assets are final.
     pub(super) sealed: HashSet<ReleaseId>,
     /// Manifests that are refused now, by path, and why.
-    pub(super) refused: BTreeMap<String, String>,
-    /// Why the origin could not be read at the last look; `None`: it could.
-    pub(super) origin_error: Option<String>,
+    pub(super) refused: BTreeMap<String, OriginRefusal>,
+    /// Why the origin could not be read or believed at the last look; `None`: it could.
+    pub(super) origin_error: Option<OriginRefusal>,
     /// When it was last read.
     pub(super) origin_read_at: Option<Timestamp>,
     /// Releases in the order in which they are hashed; made anew when it is empty.
@@ -80,6 +103,10 @@ impl World {
             drained: BTreeSet::new(),
             releases: HashMap::new(),
             pointers: BTreeMap::new(),
+            history: BTreeMap::new(),
+            held: BTreeSet::new(),
+            withdrawn: HashMap::new(),
+            sequence: None,
             sealed: HashSet::new(),
             refused: BTreeMap::new(),
             origin_error: None,
@@ -133,14 +160,41 @@ impl World {
             Action::MirrorDrain { mirror } => self.set_drained(mirror, true),
             Action::MirrorUndrain { mirror } => self.set_drained(mirror, false),
             Action::MirrorVerify { mirror } => self.begin_pass(mirror),
-            Action::ChannelMove { product, channel, to, .. } => {
+            Action::ChannelMove { product, channel, to, above, .. } => {
                 let id = ReleaseId { product: product.clone(), version: to.clone() };
                 self.sealed.insert(id);
-                let pointer = Pointer { version: to.clone(), since: order.at };
-                self.pointers.insert((product.clone(), channel.clone()), pointer);
+                let key = (product.clone(), channel.clone());
+                let pointer = Pointer { version: to.clone(), since: order.at, above: above.clone() };
+                self.history.entry(key.clone()).or_default().push(to.clone());
+                self.pointers.insert(key, pointer);
                 self.views.touch_product(product);
                 self.priority.clear();
             }
+            Action::ChannelHold { product, channel } => {
+                self.held.insert((product.clone(), channel.clone()));
+            }
+            Action::ChannelRelease { product, channel } => {
+                self.held.remove(&(product.clone(), channel.clone()));
+            }
+            Action::ReleaseWithdraw { product, version, replacement } => {
+                let id = ReleaseId { product: product.clone(), version: version.clone() };
+                let withdrawal = Withdrawal {
+                    at: order.at,
+                    actor: order.actor.clone(),
+                    reason: order.reason.clone(),
+                    replacement: replacement.clone(),
+                };
+                self.withdrawn.insert(id.clone(), withdrawal);
+                self.views.touch_release(&id);
+                self.priority.clear();
+            }
+            Action::ReleaseRestore { product, version } => {
+                let id = ReleaseId { product: product.clone(), version: version.clone() };
+                self.withdrawn.remove(&id);
+                self.views.touch_release(&id);
+                self.priority.clear();
+            }
+            Action::OriginAccept { sequence } => self.sequence = Some(*sequence),
         }
     }
 

@@ -1,0 +1,124 @@
+//! `[[tier]]`, `[retention]`, and whom to tell that a mirror lacks something.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::document::{Documents, Unique};
+use super::reader::Section;
+use super::release::channel_name;
+use super::value::{Value, quoted};
+use super::values::{Kept, Notify, Retention, Tier};
+use crate::model::TierName;
+
+/// Most lines of tiers.
+const TIERS_MAX: usize = 1000;
+/// Longest command, in words.
+const WORDS_MAX: usize = 64;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// All tiers, by the name of which mirrors choose theirs.
+#[derive(Debug)]
+pub(super) struct Tiers {
+    pub(super) list: Vec<Tier>,
+}
+
+impl Tiers {
+    /// A tier that is given, or the built-in `all`.
+    pub(super) fn named(&self, value: Value<'_>) -> Option<TierName> {
+        let spot = value.spot().clone();
+        let name: TierName = value.parsed("\"all\"")?;
+        if self.list.iter().any(|tier| tier.name == name) || spot.notes.is_specimen() {
+            return Some(name);
+        }
+        spot.refuse(
+            format!("there is no tier {}", quoted(&name)),
+            "add a [[tier]] of that name, or write \"all\"",
+        )
+    }
+}
+
+/// The built-in tier: every release.
+pub(super) fn all() -> TierName {
+    TierName::new("all").expect("letters are a tier's name")
+}
+
+/// Every `[[tier]]`; `all` is every release where it is not given. Lines of the same name add up.
+pub(super) fn tiers(documents: &mut Documents<'_>) -> Tiers {
+    let mut list: Vec<Tier> = documents.tables("tier", TIERS_MAX).into_iter().filter_map(tier).collect();
+    if !list.iter().any(|tier| tier.name == all()) {
+        list.push(Tier { name: all(), products: Vec::new(), channels: Vec::new(), releases: Kept::All });
+    }
+    Tiers { list }
+}
+
+fn tier(mut section: Section<'_>) -> Option<Tier> {
+    let name = section.require("name", "\"edge\"", |v| v.parsed("\"edge\""));
+    let products = section.get("products", |v| v.one_or_list(|v| v.parsed("\"tool\"")));
+    let mut own = Unique::default();
+    let channels = section.get("channels", |v| v.one_or_list(|v| channel_name(v, &mut own)));
+    let releases = section.require("releases", "\"current\"", kept);
+    section.finish();
+    Some(Tier {
+        name: name?,
+        products: products.unwrap_or_default(),
+        channels: channels.unwrap_or_default(),
+        releases: releases?,
+    })
+}
+
+/// `"all"`, `"current"`, `"none"`, `{ newest = 3 }` or `{ within = "90d" }`.
+fn kept(value: Value<'_>) -> Option<Kept> {
+    if !value.is_table() {
+        return value.word(&[("all", Kept::All), ("current", Kept::Current), ("none", Kept::Nothing)]);
+    }
+    let spot = value.spot().clone();
+    let mut section = value.section()?;
+    let newest = section.get("newest", |v| v.integer(0..=1_000_000));
+    let within = section.get("within", |v| v.duration(Duration::ZERO..=DAY * 36_500));
+    section.finish();
+    match (newest, within) {
+        (Some(newest), None) => Some(Kept::Newest(newest)),
+        (None, Some(within)) => Some(Kept::Within(within)),
+        _ => spot.refuse("names no releases", "write { newest = 3 } or { within = \"90d\" }"),
+    }
+}
+
+/// `[retention]`
+pub(super) fn retention(mut section: Section<'_>) -> Retention {
+    let retention = Retention {
+        newest: section.get("newest", |v| v.integer(1..=1_000_000)),
+        age: section.get("age", |v| v.duration(DAY..=DAY * 36_500)),
+    };
+    section.finish();
+    retention
+}
+
+/// `notify = { url = "…" }` or `{ command = ["…"] }` of a mirror.
+pub(super) fn notify(mut section: Section<'_>) -> Option<Notify> {
+    let spot = section.spot.clone();
+    let specimen = spot.notes.is_specimen();
+    let url = section.get("url", webhook);
+    let command = section.get("command", |v| v.one_or_list(|v| v.text("a word").map(str::to_owned)));
+    section.finish();
+    match (url, command) {
+        (Some(url), None) => Some(Notify::Webhook(url)),
+        (None, Some(words)) if !words.is_empty() && words.len() <= WORDS_MAX => Some(Notify::Command(words)),
+        _ if specimen => None,
+        _ => spot.refuse(
+            "tells nobody",
+            "write { url = \"https://…\" } or { command = [\"/usr/local/bin/sync\"] }",
+        ),
+    }
+}
+
+fn webhook(value: Value<'_>) -> Option<Url> {
+    let text = value.text("\"https://hooks.example.net/sync\"")?;
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+        // The text is not repeated: it may hold a secret.
+        _ => {
+            value.spot().refuse("is no http or https URL", "write it like \"https://hooks.example.net/sync\"")
+        }
+    }
+}
