@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use url::{Host, Url};
 
-use super::config_file::ConfigFile;
 use super::outcome::{CliError, printable};
 use crate::app::SOCKET;
 
@@ -24,56 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest answer, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
 
-/// Which service a command talks to.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Service {
-    #[command(flatten)]
-    config: ConfigFile,
-    /// A service elsewhere, by its admin listener, such as http://10.0.0.5:9180; it answers questions and takes no orders
-    #[arg(long, value_name = "URL", conflicts_with = "config_file")]
-    admin: Option<Url>,
-    /// Prints the service's JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl Service {
-    /// A client that asks questions.
-    ///
-    /// # Errors
-    ///
-    /// Where the configuration, which tells where the socket is, cannot be read, or the URL is of another kind.
-    pub fn client(&self) -> Result<AdminClient, CliError> {
-        match &self.admin {
-            Some(url) => AdminClient::remote(url),
-            None => Ok(AdminClient::local(&self.config.load()?.config.server.state)),
-        }
-    }
-
-    /// A client that gives orders, which the service takes on its local socket only.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Service::client`], and where `--admin` was given.
-    pub fn operator(&self) -> Result<AdminClient, CliError> {
-        match self.admin {
-            None => self.client(),
-            Some(_) => Err(CliError::Usage(
-                "orders are taken on the local socket only: run this on the service's machine, with --config FILE \
-                 and without --admin"
-                    .into(),
-            )),
-        }
-    }
-}
-
 /// A service's admin interface; each request has a connection of its own.
 #[derive(Debug, Clone)]
 pub enum AdminClient {
     /// The local socket.
     Local(PathBuf),
-    /// A listener, as `host:port`.
-    Remote(Url),
+    /// A listener, and the token that opens it further.
+    Remote(Url, Option<HeaderValue>),
 }
 
 /// An answer of 200.
@@ -106,11 +63,23 @@ impl AdminClient {
         Self::Local(state.join(SOCKET))
     }
 
-    fn remote(url: &Url) -> Result<Self, CliError> {
-        match (url.scheme(), url.host()) {
-            ("http", Some(_)) => Ok(Self::Remote(url.clone())),
-            _ => Err(CliError::Usage(format!("{url} is no http URL; write it like http://10.0.0.5:9180"))),
+    /// The service whose admin listener, or a proxy before it, answers at this URL.
+    ///
+    /// # Errors
+    ///
+    /// Where the URL is of another kind, or the token cannot stand in a header.
+    pub fn remote(url: &Url, token: Option<&str>) -> Result<Self, CliError> {
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            let text = format!("{url} is no http or https URL; write it like http://10.0.0.5:9180");
+            return Err(CliError::Usage(text));
         }
+        let header = |token: &str| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| CliError::Usage("the token holds characters that no token has".to_owned()))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        Ok(Self::Remote(url.clone(), token.map(header).transpose()?))
     }
 
     /// Asks.
@@ -146,7 +115,7 @@ impl AdminClient {
                  configuration and user?",
                 socket.display()
             ),
-            Self::Remote(url) => {
+            Self::Remote(url, _) => {
                 format!(
                     "the service does not answer on {url}: {why}; is it running, with `[server] admin` there?"
                 )
@@ -162,21 +131,33 @@ impl AdminClient {
     ) -> Result<(StatusCode, Bytes), String> {
         let host = match self {
             Self::Local(_) => "localhost",
-            Self::Remote(url) => &url[url::Position::BeforeHost..url::Position::AfterPort],
+            Self::Remote(url, _) => &url[url::Position::BeforeHost..url::Position::AfterPort],
         };
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(target)
             .header(HOST, host)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| error.to_string())?;
-        match self {
+        let url = match self {
             Self::Local(socket) => {
-                send(UnixStream::connect(socket).await.map_err(|error| error.to_string())?, request).await
+                let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
+                return send(stream, request).await;
             }
-            Self::Remote(url) => send(connect(url).await.map_err(|error| error.to_string())?, request).await,
+            Self::Remote(url, token) => {
+                request.headers_mut().extend(token.clone().map(|token| (AUTHORIZATION, token)));
+                url
+            }
+        };
+        let stream = connect(url).await.map_err(|error| error.to_string())?;
+        if url.scheme() == "http" {
+            return send(stream, request).await;
         }
+        let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+        let connector = crate::fetch::connector().map_err(|error| error.to_string())?;
+        send(connector.connect(name, stream).await.map_err(|error| error.to_string())?, request).await
     }
 }
 
@@ -219,9 +200,8 @@ fn answer(status: StatusCode, body: Bytes) -> Result<Answer, CliError> {
     let said = ["detail", "title"].iter().find_map(|key| problem[key].as_str());
     let said = said.map_or_else(|| status.to_string(), |said| printable(said, 2000));
     Err(match status {
-        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE => CliError::No(said),
-        StatusCode::FORBIDDEN => {
-            CliError::Usage(format!("{said}; orders are taken on the local socket only"))
+        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE | StatusCode::PRECONDITION_FAILED => {
+            CliError::No(said)
         }
         other if other.is_client_error() => CliError::Usage(said),
         other => CliError::Unknown(format!("the service answered {}: {said}", other.as_u16())),
@@ -248,7 +228,7 @@ mod tests {
             }
             stream.write_all(says).await.unwrap();
         });
-        AdminClient::remote(&url.parse().unwrap()).unwrap()
+        AdminClient::remote(&url.parse().unwrap(), None).unwrap()
     }
 
     #[tokio::test]
@@ -263,9 +243,9 @@ mod tests {
                 "no mirror x",
             ),
             (
-                b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n{\"title\": \"no\"}",
+                b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n{\"title\": \"role\"}",
                 Exit::Usage,
-                "local socket",
+                "role",
             ),
             (b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\nnot json", Exit::Unknown, "503"),
             (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut", Exit::Unknown, "does not answer"),
@@ -285,8 +265,8 @@ mod tests {
         assert_eq!(error.exit(), Exit::Unknown);
         assert!(error.to_string().contains("admin.sock"), "{error}");
         assert!(error.to_string().contains("is it running"), "{error}");
-        for odd in ["https://10.0.0.5/", "localhost:9180", "unix:/x"] {
-            assert_eq!(AdminClient::remote(&odd.parse().unwrap()).unwrap_err().exit(), Exit::Usage);
+        for odd in ["ftp://10.0.0.5/", "localhost:9180", "unix:/x"] {
+            assert_eq!(AdminClient::remote(&odd.parse().unwrap(), None).unwrap_err().exit(), Exit::Usage);
         }
     }
 }

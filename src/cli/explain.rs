@@ -6,8 +6,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use url::{Position, Url};
 
-use super::admin_client::Service;
 use super::outcome::{CliError, Exit, print, printable};
+use super::service::Service;
 use super::table::{Align, Table};
 
 /// `waypost explain`

@@ -4,8 +4,9 @@ use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::admin_client::{AdminClient, Service};
+use super::admin_client::Answer;
 use super::outcome::{CliError, Exit, print, printable};
+use super::service::Service;
 use super::span;
 use super::table::{Align, Table};
 use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
@@ -154,25 +155,13 @@ async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
 }
 
 async fn order(args: &OrderArgs, verb: &str, done: &str) -> Result<Exit, CliError> {
-    let client: AdminClient = args.service.operator()?;
-    let body = json!({ "reason": args.reason, "actor": actor() });
-    let answer = client.post(&target(&args.name, verb), &body).await?;
-    match args.service.json {
-        true => print(answer.text()),
-        false => print(format!("{}: {done}", args.name)),
-    }
-    Ok(Exit::Done)
+    let told = |_: &Answer| Ok(format!("{}: {done}", args.name));
+    args.service.order(&target(&args.name, verb), &args.reason, json!({}), told).await
 }
 
 fn target(name: &MirrorName, verb: &str) -> String {
     let name = crate::catalog::encode_path(name.as_str());
     if verb.is_empty() { format!("/v1/mirrors/{name}") } else { format!("/v1/mirrors/{name}/{verb}") }
-}
-
-/// Who gives an order, as far as the environment tells; whoever may open the socket could claim any name.
-fn actor() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|key| std::env::var(key).ok());
-    name.filter(|name| !name.is_empty()).map_or_else(|| "somebody".into(), |name| printable(&name, 64))
 }
 
 fn standing(mirror: &Mirror) -> String {

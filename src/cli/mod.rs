@@ -3,7 +3,10 @@
 //! `outcome` is how all of them end, `admin_client` how they reach the running service, `table` and `span` how they speak
 //! to people.
 
+pub mod admin;
 pub mod admin_client;
+pub mod audit;
+pub mod channel;
 pub mod check;
 pub mod config_file;
 pub mod demo;
@@ -14,6 +17,7 @@ pub mod mirror;
 pub mod outcome;
 pub mod release;
 pub mod serve;
+pub mod service;
 pub mod signals;
 pub mod span;
 pub mod table;
@@ -75,6 +79,25 @@ Examples:
     /// What has been published, and where it has arrived
     #[command(subcommand, arg_required_else_help = true)]
     Release(release::ReleaseCommand),
+    /// Where channels point, and orders to them
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "\
+Examples:
+  waypost channel list
+  waypost channel rollback tool stable --reason \"1.8.2 does not start on Windows\""
+    )]
+    Channel(channel::ChannelCommand),
+    /// Who changed what, when and why
+    #[command(after_help = "\
+Examples:
+  waypost audit
+  waypost audit --product tool --limit 0 --json")]
+    Audit(audit::AuditArgs),
+    /// Tokens for the admin listener
+    #[command(subcommand, arg_required_else_help = true)]
+    Admin(admin::AdminCommand),
     /// What mirrors hold, and orders to them
     #[command(subcommand, arg_required_else_help = true)]
     Mirror(mirror::MirrorCommand),
@@ -103,6 +126,9 @@ impl Cli {
             Command::Manifest(ManifestCommand::Create(args)) => Ok(manifest::create(args)),
             Command::Release(command) => finish(release::run(command)),
             Command::Mirror(command) => finish(mirror::run(command)),
+            Command::Channel(command) => finish(channel::run(command)),
+            Command::Audit(args) => finish(audit::run(args)),
+            Command::Admin(command) => admin::run(command),
         };
         outcome
             .unwrap_or_else(|error| {

@@ -1,24 +1,35 @@
-//! `waypost release`: what has been published, and where it has arrived.
+//! `waypost release`: what has been published, where it has arrived, and what becomes of it.
+
+mod orders;
 
 use bytesize::ByteSize;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::admin_client::{Answer, Service};
+use super::admin_client::Answer;
 use super::mirror::{Copies, Trouble};
 use super::outcome::{CliError, Exit, complain, print, printable};
+use super::service::Service;
 use super::span;
 use super::table::{Align, Table};
 use crate::catalog::encode_path;
 use crate::model::{BadVersion, Clock, ProductName, SystemClock, Timestamp, Version};
 
-/// What to ask about releases.
+pub(super) use self::orders::{Expected, expected};
+
+/// What to ask about releases, and orders about one.
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
     /// All releases and channels
     List(Service),
     /// A product's releases, or one release with its files and the mirrors that hold it
     Show(ShowArgs),
+    /// Points a channel to a release, by hand
+    Promote(orders::PromoteArgs),
+    /// Takes a release back: nobody is sent to its files any more
+    Withdraw(orders::WithdrawArgs),
+    /// Hands a withdrawn release out again
+    Restore(orders::RestoreArgs),
 }
 
 /// `waypost release show`
@@ -117,6 +128,9 @@ struct Holder {
 /// Where there is no such release, or the service does not answer.
 pub async fn run(command: ReleaseCommand) -> Result<Exit, CliError> {
     match command {
+        ReleaseCommand::Promote(args) => return orders::promote(&args).await,
+        ReleaseCommand::Withdraw(args) => return orders::withdraw(&args).await,
+        ReleaseCommand::Restore(args) => return orders::restore(&args).await,
         ReleaseCommand::List(service) => {
             let answer = service.client()?.get("/v1/releases").await?;
             listed(&answer, service.json)?;

@@ -23,3 +23,4 @@ pub use hosts::{NamedHosts, is_global};
 pub use look::{Expected, Seen, fingerprint, is_html_name, look, looks_like_html};
 pub use pace::Pace;
 pub use response::{Hashed, Response};
+pub use trust::connector;

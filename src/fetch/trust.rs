@@ -8,11 +8,21 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use tokio_rustls::TlsConnector;
 
 use super::fetcher::FetcherError;
 
 /// Largest `outgoing.ca_file`, in bytes. The bundle of a Debian system has 220 KB.
 const CA_FILE_MAX: u64 = 4 << 20;
+
+/// A TLS client that believes the system's roots, for whoever speaks HTTP/1.1 over a connection of their own.
+///
+/// # Errors
+///
+/// Where TLS cannot be set up at all.
+pub fn connector() -> Result<TlsConnector, FetcherError> {
+    client_config(None).map(|(config, _)| config.into())
+}
 
 /// TLS as a client: the system's roots and those of `ca_file`. Also gives how many there are.
 pub(super) fn client_config(ca_file: Option<&Path>) -> Result<(Arc<ClientConfig>, usize), FetcherError> {
