@@ -130,13 +130,13 @@ async fn the_metrics_of_the_contract_are_there_with_their_labels() {
 }
 
 #[tokio::test]
-async fn orders_are_taken_on_the_local_socket_alone() {
+async fn without_a_token_orders_are_taken_on_the_local_socket_alone() {
     let site = mirrors().start().await;
     site.until_redirected(LINK, EU, "fra").await;
     let stream = TcpStream::connect(site.admin_address()).await.unwrap();
     let refused = site::ask(stream, Method::POST, "/v1/mirrors/fra/drain", &[]).await;
-    assert_eq!(refused.status, 403);
-    assert!(refused.text().contains("socket"), "{}", refused.text());
+    assert_eq!(refused.status, 401);
+    assert!(refused.text().contains("--token-file"), "{}", refused.text());
     assert_eq!(site.get(LINK, EU).await.mirror(), Some("fra"));
     assert_eq!(
         site.request(Method::POST, "/v1/mirrors/fra/drain", &[]).await.status,

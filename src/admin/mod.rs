@@ -96,11 +96,11 @@ impl Admin {
             ["metrics"] => return Ok(self.render_metrics().await),
             _ => {}
         }
-        if let Some(operation) = Operation::of(&segments) {
+        if let Some(operation) = Operation::of(&segments).transpose()? {
             if request.method() != Method::POST {
                 return Err(Refusal::BadMethod("POST"));
             }
-            return self.operate(operation?, request).await;
+            return self.operate(operation, request).await;
         }
         if !reads {
             return Err(Refusal::BadMethod("GET, HEAD"));

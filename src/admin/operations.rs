@@ -92,7 +92,8 @@ impl Operation {
                     "drain" => MirrorVerb::Drain,
                     "undrain" => MirrorVerb::Undrain,
                     "verify" => MirrorVerb::Verify,
-                    _ => return None,
+                    "files" | "inventory" => return None,
+                    _ => return Some(Err(no("operation", verb))),
                 };
                 mirror(name).map(|mirror| Self::Mirror(verb, mirror))
             }
@@ -101,7 +102,8 @@ impl Operation {
                     "promote" => ReleaseVerb::Promote,
                     "withdraw" => ReleaseVerb::Withdraw,
                     "restore" => ReleaseVerb::Restore,
-                    _ => return None,
+                    "gate" => return None,
+                    _ => return Some(Err(no("operation", verb))),
                 };
                 let version = Version::parse(version).map_err(|_| no("release", version));
                 product(name)
@@ -112,7 +114,7 @@ impl Operation {
                     "hold" => ChannelVerb::Hold,
                     "release" => ChannelVerb::Release,
                     "rollback" => ChannelVerb::Rollback,
-                    _ => return None,
+                    _ => return Some(Err(no("operation", verb))),
                 };
                 let channel = ChannelName::new(channel).map_err(|_| no("channel", channel));
                 product(name).and_then(|product| Ok(Self::Channel(verb, product, channel?)))

@@ -47,6 +47,17 @@ pub async fn ask(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Answer {
+    ask_with(stream, method, path, headers, Bytes::new()).await
+}
+
+/// The same, with a body.
+pub async fn ask_with(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Answer {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.unwrap();
     let driver = tokio::spawn(connection);
@@ -55,7 +66,7 @@ pub async fn ask(
         request = request.header(*name, *value);
     }
     let answering = async {
-        let response = sender.send_request(request.body(Full::default()).unwrap()).await.unwrap();
+        let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
         Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
     };

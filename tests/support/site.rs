@@ -48,7 +48,7 @@ use waypost::tasks::{Trigger, shutdown};
 use waypost::workers::Handle;
 use waypost::workers::report::Topic;
 
-pub use answer::{Answer, ask, fetch};
+pub use answer::{Answer, ask, ask_with, fetch};
 pub use builder::Builder;
 pub use mirror::{Behaviour, Mirror};
 pub use plan::{MirrorPlan, Plan, ReleasePlan, sha256};
@@ -376,6 +376,20 @@ impl Site {
     pub async fn local(&self, method: Method, path: &str) -> Answer {
         let stream = UnixStream::connect(&self.running().socket).await.unwrap();
         ask(stream, method, path, &[]).await
+    }
+
+    /// An order over the socket, with what it says.
+    pub async fn post(&self, path: &str, said: &Value) -> Answer {
+        let stream = UnixStream::connect(&self.running().socket).await.unwrap();
+        ask_with(stream, Method::POST, path, &[], said.to_string().into()).await
+    }
+
+    /// A request to the admin listener, with a token or without.
+    pub async fn admin_as(&self, token: Option<&str>, method: Method, path: &str, said: &Value) -> Answer {
+        let stream = TcpStream::connect(self.admin_address()).await.unwrap();
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<(&str, &str)> = bearer.iter().map(|b| ("authorization", b.as_str())).collect();
+        ask_with(stream, method, path, &headers, said.to_string().into()).await
     }
 
     /// `drain`, `undrain` or `verify` a mirror.
