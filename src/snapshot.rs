@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::catalog::Release;
 use crate::client::{Forwarded, Locator};
 use crate::metrics::{ProductMeters, RegionMeters};
-use crate::model::{ChannelName, Exclusion, ProductName, RegionName, Timestamp};
+use crate::model::{ChannelName, Exclusion, ProductName, RegionName, Timestamp, Version};
 use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
 
 /// The one pointer. `None` before the first snapshot.
@@ -91,10 +91,12 @@ pub struct CatalogView {
 pub struct ProductView {
     /// Its name.
     pub name: ProductName,
-    /// Its releases, newest first.
+    /// Its releases that are handed out, newest first.
     pub releases: Vec<Arc<ReleaseView>>,
     /// Versions without a leading `v`, to positions in `releases`.
     pub by_version: FxHashMap<Box<str>, u32>,
+    /// Its releases that are withdrawn, by their version without a leading `v`.
+    pub withdrawn: FxHashMap<Box<str>, Arc<WithdrawnView>>,
     /// Its channels.
     pub channels: Vec<ChannelView>,
     /// What `latest` means: a position in `channels`.
@@ -107,11 +109,12 @@ impl ProductView {
     /// The release of this version, with or without a leading `v`.
     #[inline]
     pub fn release(&self, version: &str) -> Option<&Arc<ReleaseView>> {
-        let bare = match version.as_bytes() {
-            [b'v', digit, ..] if digit.is_ascii_digit() => &version[1..],
-            _ => version,
-        };
-        self.by_version.get(bare).map(|at| &self.releases[*at as usize])
+        self.by_version.get(bare(version)).map(|at| &self.releases[*at as usize])
+    }
+
+    /// The withdrawn release of this version, with or without a leading `v`.
+    pub fn withdrawn(&self, version: &str) -> Option<&Arc<WithdrawnView>> {
+        self.withdrawn.get(bare(version))
     }
 
     /// The position of a channel, `latest` included.
@@ -124,13 +127,37 @@ impl ProductView {
     }
 }
 
+/// A version as it stands in a path, without a leading `v`.
+#[inline]
+fn bare(version: &str) -> &str {
+    match version.as_bytes() {
+        [b'v', digit, ..] if digit.is_ascii_digit() => &version[1..],
+        _ => version,
+    }
+}
+
 /// One channel of a product.
 #[derive(Debug)]
 pub struct ChannelView {
     /// Its name.
     pub name: ChannelName,
-    /// The release that it points to; `None` while none was ready yet.
+    /// The release that it points to; `None` while none was ready yet, or where it is gone.
     pub target: Option<Arc<ReleaseView>>,
+    /// The release that it points to, where that is withdrawn and there is nothing to fall back to.
+    pub gone: Option<Arc<WithdrawnView>>,
+}
+
+/// A release that nobody is sent to any more.
+#[derive(Debug)]
+pub struct WithdrawnView {
+    /// Its version; as published, where it is known.
+    pub version: Version,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why; may be empty.
+    pub reason: Box<str>,
+    /// What to take instead: the release that was named, else what its channel points to now.
+    pub replacement: Option<Arc<ReleaseView>>,
 }
 
 /// One release and who holds it.

@@ -13,4 +13,4 @@ pub mod publish;
 mod release;
 
 pub use platform::Platform;
-pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path};
+pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, versionless};

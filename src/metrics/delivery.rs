@@ -20,6 +20,8 @@ pub enum Outcome {
     NoMirror,
     /// A channel with no ready release yet.
     NotReady,
+    /// It was withdrawn.
+    Withdrawn,
     /// A request that makes no sense.
     BadRequest,
     /// A method other than GET and HEAD.
@@ -28,12 +30,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Redirected,
         Self::Metadata,
         Self::NotFound,
         Self::NoMirror,
         Self::NotReady,
+        Self::Withdrawn,
         Self::BadRequest,
         Self::BadMethod,
     ];
@@ -46,6 +49,7 @@ impl Outcome {
             Self::NotFound => "not_found",
             Self::NoMirror => "no_mirror",
             Self::NotReady => "not_ready",
+            Self::Withdrawn => "withdrawn",
             Self::BadRequest => "bad_request",
             Self::BadMethod => "bad_method",
         }

@@ -13,9 +13,10 @@ use crate::routing::Ask;
 use crate::snapshot::{ProductView, ReleaseView, Snapshot};
 
 use super::accept::{Wanted, wanted};
+use super::problem::{gone, problem};
 use super::query::Query;
 use super::resolve::{Found, Missing, Target, Why, decode, resolve};
-use super::{headers, lists, problem};
+use super::{headers, lists};
 
 /// The body of every answer: known whole.
 pub type Body = Full<Bytes>;
@@ -130,8 +131,12 @@ fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Wherea
 }
 
 /// The one place where a reason becomes a status.
-fn why(why: Why) -> (StatusCode, Outcome, &'static str) {
+fn why(why: Why<'_>) -> (StatusCode, Outcome, &str) {
     match why {
+        Why::Withdrawn(withdrawn, _) => {
+            let reason = if withdrawn.reason.is_empty() { "it was withdrawn" } else { &withdrawn.reason };
+            (StatusCode::GONE, Outcome::Withdrawn, reason)
+        }
         Why::NotFound => (StatusCode::NOT_FOUND, Outcome::NotFound, ""),
         Why::NotReady => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -152,8 +157,14 @@ fn refusal<'s>(
     missing: Missing<'s>,
     (status, outcome, detail): (StatusCode, Outcome, &str),
 ) -> Answer<'s> {
-    let response = problem(status, detail, inquiry.headers, Some(&snapshot.settings.cache_control));
-    let Missing { product, channel, .. } = missing;
+    let Missing { product, channel, why } = missing;
+    let response = match why {
+        Why::Withdrawn(withdrawn, asset) => {
+            let replacement = withdrawn.replacement.as_ref().map(|view| (&*view.release, asset));
+            gone(snapshot, detail, replacement, inquiry.headers)
+        }
+        _ => problem(status, detail, inquiry.headers, Some(&snapshot.settings.cache_control)),
+    };
     let facts = Facts { outcome, product, channel, asset: None, region: None, mirror: None, reason: None };
     Answer { response, facts }
 }

@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, LINK, LOCATION, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use crate::catalog::{Asset, Release};
+use crate::model::AssetIndex;
 use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
 use crate::snapshot::Snapshot;
 
@@ -141,6 +142,16 @@ pub fn write_canonical(snapshot: &Snapshot, release: &Release, asset: &Asset, ou
     for part in [&*snapshot.settings.public_url, "/", &release.url_prefix, asset.url_path()] {
         out.extend_from_slice(part.as_bytes());
     }
+}
+
+/// A link to the asset of a withdrawn release's replacement, else to the replacement's checksums, which every release
+/// has (RFC 5829 section 3.3).
+pub fn successor(snapshot: &Snapshot, release: &Release, asset: Option<AssetIndex>) -> HeaderValue {
+    let name = asset.map_or("SHA256SUMS", |asset| release.asset(asset).url_path());
+    let link =
+        [&*snapshot.settings.link_open, &*release.url_prefix, name, ">; rel=successor-version"].concat();
+    // Written as the links of a redirect are.
+    HeaderValue::from_maybe_shared(Bytes::from(link)).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

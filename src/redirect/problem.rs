@@ -1,12 +1,17 @@
 //! Errors as visitors see them: the status phrase, and a line that says how where there is something to say.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LINK, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::catalog::Release;
+use crate::model::AssetIndex;
+use crate::snapshot::Snapshot;
 
 use super::accept::{Told, told};
 use super::answer::Body;
+use super::headers::successor;
 
 /// Seconds after which a client may ask again when no mirror could serve it.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -19,12 +24,42 @@ pub fn problem(
     request: &HeaderMap,
     cache: Option<&HeaderValue>,
 ) -> Response<Body> {
+    tell(status, detail, Value::Null, request, cache)
+}
+
+/// The answer for a withdrawn release: why, and what to take instead: a release, and which of its assets where it has
+/// one like the one that was asked for.
+pub fn gone(
+    snapshot: &Snapshot,
+    reason: &str,
+    replacement: Option<(&Release, Option<AssetIndex>)>,
+    request: &HeaderMap,
+) -> Response<Body> {
+    let version = replacement.map_or(Value::Null, |(release, _)| json!(release.id.version));
+    let cache = Some(&snapshot.settings.cache_control);
+    let mut response = tell(StatusCode::GONE, reason, version, request, cache);
+    if let Some((release, asset)) = replacement {
+        response.headers_mut().insert(LINK, successor(snapshot, release, asset));
+    }
+    response
+}
+
+fn tell(
+    status: StatusCode,
+    detail: &str,
+    replacement: Value,
+    request: &HeaderMap,
+    cache: Option<&HeaderValue>,
+) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Error");
     let (content_type, body) = match told(request) {
         Told::Problem => {
             let mut problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
             if !detail.is_empty() {
                 problem["detail"] = detail.into();
+            }
+            if !replacement.is_null() {
+                problem["replacement"] = replacement;
             }
             ("application/problem+json", format!("{problem}\n"))
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::catalog::Platform;
+use crate::catalog::{Platform, versionless};
 use crate::model::AssetIndex;
-use crate::snapshot::{CatalogView, ProductView, ReleaseView};
+use crate::snapshot::{CatalogView, ProductView, ReleaseView, WithdrawnView};
 
 use super::query::Query;
 
@@ -70,18 +70,38 @@ pub struct Missing<'s> {
     /// The channel, where the path names one.
     pub channel: Option<usize>,
     /// Why.
-    pub why: Why,
+    pub why: Why<'s>,
 }
 
 /// Why a path leads nowhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+#[derive(Debug, Clone, Copy)]
+pub enum Why<'s> {
     /// Nothing is called so.
     NotFound,
     /// A channel that points nowhere yet.
     NotReady,
     /// `install` without a platform.
     NoPlatform,
+    /// The release is withdrawn; and which asset of its replacement is like the one that was asked for.
+    Withdrawn(&'s WithdrawnView, Option<AssetIndex>),
+}
+
+impl Missing<'_> {
+    /// Looks for what was asked for in the replacement of a withdrawn release: the same name, or the same without the
+    /// versions.
+    fn or_in_replacement(mut self, name: &str, query: Query<'_>) -> Self {
+        if let Why::Withdrawn(withdrawn, asset) = &mut self.why
+            && let Some(replacement) = &withdrawn.replacement
+        {
+            let asset_of = |name: &str| match find(replacement, name, true, query)? {
+                Target::File(asset) | Target::Sha256(asset) | Target::Metalink(asset) => Some(asset),
+                Target::Sums | Target::VersionText => None,
+            };
+            let short = || versionless(name, withdrawn.version.bare());
+            *asset = asset_of(name).or_else(|| asset_of(&short()?));
+        }
+        self
+    }
 }
 
 /// Finds what a decoded path means.
@@ -95,7 +115,8 @@ pub fn resolve<'s>(catalog: &'s CatalogView, path: &str, query: Query<'_>) -> Re
         return install(product, query);
     }
     let (selector, name) = cut(path).ok_or(missing)?;
-    let (release, channel) = select(product, selector)?;
+    let (release, channel) =
+        select(product, selector).map_err(|missing| missing.or_in_replacement(name, query))?;
     let missing = Missing { channel, ..missing };
     let target = find(release, name, channel.is_some(), query).ok_or(missing)?;
     Ok(Found { product, channel, release, target })
@@ -115,18 +136,23 @@ fn select<'s>(
     if let Some(release) = product.release(selector) {
         return Ok((release, None));
     }
-    let missing = Missing { product: Some(product), channel: None, why: Why::NotFound };
-    let channel = product.channel(selector).ok_or(missing)?;
-    let not_ready = Missing { channel: Some(channel), why: Why::NotReady, ..missing };
-    let release = product.channels[channel].target.as_ref().ok_or(not_ready)?;
-    Ok((release, Some(channel)))
+    let missing = |channel, why| Missing { product: Some(product), channel, why };
+    let withdrawn = |view: &'s Arc<WithdrawnView>| Why::Withdrawn(view, None);
+    let Some(at) = product.channel(selector) else {
+        return Err(missing(None, product.withdrawn(selector).map_or(Why::NotFound, withdrawn)));
+    };
+    let channel = &product.channels[at];
+    let nowhere = || missing(Some(at), channel.gone.as_ref().map_or(Why::NotReady, withdrawn));
+    Ok((channel.target.as_ref().ok_or_else(nowhere)?, Some(at)))
 }
 
 fn install<'s>(product: &'s ProductView, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
     let version = query.first("version").filter(|v| !v.is_empty()).unwrap_or("latest".into());
-    let (release, channel) = select(product, &version)?;
+    let platform = query.first("platform").filter(|p| !p.is_empty());
+    let (release, channel) = select(product, &version)
+        .map_err(|missing| missing.or_in_replacement(platform.as_deref().unwrap_or_default(), query))?;
     let missing = |why| Missing { product: Some(product), channel, why };
-    let platform = query.first("platform").filter(|p| !p.is_empty()).ok_or(missing(Why::NoPlatform))?;
+    let platform = platform.ok_or(missing(Why::NoPlatform))?;
     let asset = by_platform(release, &platform, query).ok_or(missing(Why::NotFound))?;
     Ok(Found { product, channel, release, target: Target::File(asset) })
 }

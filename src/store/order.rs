@@ -53,7 +53,7 @@ pub enum Action {
         /// Where it points from now on.
         to: Version,
         /// By hand: the highest version that was known then, and what a version has to be above for the channel to move
-        /// by itself again. `None`: it moved by itself.
+        /// by itself again; kept when it has to leave a withdrawn release. `None`: it moved by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         above: Option<Version>,
     },

@@ -174,9 +174,10 @@ impl Service {
 
     /// As the writer ends a round.
     pub fn settle(&mut self) {
-        for action in self.world.due_moves(self.now) {
-            self.order(action);
-        }
+        let withdrawals = self.world.due_withdrawals();
+        withdrawals.into_iter().for_each(|due| self.order(due.action));
+        let moves = self.world.due_moves(self.now);
+        moves.into_iter().for_each(|due| self.order(due.action));
         let Effects { observations, wake } = self.world.take_effects();
         self.memory.record(&observations);
         self.written = self.oracle.clone();

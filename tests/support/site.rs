@@ -21,6 +21,8 @@ pub mod answer;
 pub mod builder;
 #[path = "mirror.rs"]
 pub mod mirror;
+#[path = "orders.rs"]
+pub mod orders;
 #[path = "plan.rs"]
 pub mod plan;
 #[path = "waiting.rs"]

@@ -96,6 +96,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
     let channel = |(name, version): &(&str, Option<&str>)| ChannelView {
         name: ChannelName::new(name).unwrap(),
         target: version.map(target),
+        gone: None,
     };
     let names = product.channels.iter().map(|(name, _)| *name);
     ProductView {
@@ -103,6 +104,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
         channels: product.channels.iter().map(channel).collect(),
         latest: product.latest.map(|latest| names.clone().position(|name| name == latest).unwrap()),
         meters: Arc::new(delivery.per_product(product.name, names)),
+        withdrawn: Default::default(),
         by_version: by_version.clone().into_iter().collect(),
         releases,
     }

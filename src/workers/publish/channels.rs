@@ -1,11 +1,12 @@
-//! Channels: they move up by themselves when a release is everywhere it should be.
+//! Channels: they move up by themselves when a release is everywhere it should be, and step down when theirs is
+//! withdrawn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::catalog::ReleaseId;
-use crate::config::{Mirror, Ready};
-use crate::health::State;
+use crate::config::{Mirror, Promote, Ready};
+use crate::health::{Copies, State};
 use crate::model::{ChannelName, MirrorName, ProductName, RegionId, Timestamp, Version};
 use crate::store::Action;
 
@@ -14,6 +15,25 @@ use super::world::World;
 
 /// A mirror that has been down for this long does not hold a release up.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(3600);
+
+/// Who moves channels when nobody does.
+const AUTOMATIC: &str = "waypost";
+/// Most releases that are looked at, of those that a channel may wait for, when somebody asks.
+const WAITING_MAX: usize = 20;
+
+/// A channel of a product.
+pub(super) type ChannelKey = (ProductName, ChannelName);
+
+/// An order that nobody has to give: the state of things asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// In whose name.
+    pub actor: &'static str,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub action: Action,
+}
 
 /// Whether a release is ready for a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,34 +64,161 @@ impl World {
         channels
     }
 
-    /// The moves that are due, and nothing else changes: each has to be durable before it is carried out. Notes as well
-    /// which releases channels wait for.
-    pub fn due_moves(&mut self, now: Timestamp) -> Vec<Action> {
-        let mut moves = Vec::new();
-        self.awaited.clear();
-        let mut labelled: BTreeMap<(ProductName, ChannelName), Vec<&ReleaseId>> = BTreeMap::new();
+    /// Every channel that a release is labelled for, and those whose release is withdrawn, with the releases that are
+    /// labelled for it and may be handed out, the highest first.
+    fn labelled(&self) -> BTreeMap<ChannelKey, Vec<&ReleaseId>> {
+        let mut labelled: BTreeMap<ChannelKey, Vec<&ReleaseId>> = BTreeMap::new();
         for (id, known) in &self.releases {
+            if self.withdrawn.contains_key(id) {
+                continue;
+            }
             for channel in &known.release.channels {
                 labelled.entry((id.product.clone(), channel.clone())).or_default().push(id);
             }
         }
+        for key in self.pointers.keys().filter(|key| self.is_gone(key)) {
+            labelled.entry(key.clone()).or_default();
+        }
+        labelled.values_mut().for_each(|releases| releases.sort_by(|a, b| self.order(b, a)));
+        labelled
+    }
+
+    /// The moves that are due: each has to be durable before it is carried out, and until then nothing changes but what
+    /// is noted of the releases that channels wait for.
+    ///
+    /// A channel moves up to the highest labelled release that is ready. One whose release is withdrawn steps down, held
+    /// or not: to the release that a rollback would lead to, else to the highest labelled one that is ready, else it
+    /// stays and is gone (410) until there is one.
+    pub fn due_moves(&mut self, now: Timestamp) -> Vec<Due> {
         let counted = self.counted(now);
-        let mut awaited = Vec::new();
-        for ((product, channel), mut candidates) in labelled {
-            let from = self.pointers.get(&(product.clone(), channel.clone())).map(|p| p.version.clone());
-            candidates.retain(|id| from.as_ref().is_none_or(|from| self.is_newer(id, &product, from)));
-            candidates.sort_by(|a, b| self.order(b, a));
-            for id in candidates {
-                if self.is_ready(id, &channel, &counted) {
-                    let to = id.version.clone();
-                    moves.push(Action::ChannelMove { product, channel, from, to, above: None });
-                    break;
-                }
-                awaited.push(id.clone());
+        let (mut moves, mut awaited) = (Vec::new(), HashSet::new());
+        for (key, labelled) in self.labelled() {
+            let gone = self.is_gone(&key);
+            let back = if gone { self.predecessor(&key) } else { None };
+            let to = back.or_else(|| {
+                let mut candidates = self.candidates(&key, &labelled).into_iter();
+                candidates.find(|id| {
+                    let may = self.is_ready(id, &key.1, &counted) && self.content_blocks(id).is_empty();
+                    if !may {
+                        awaited.insert((*id).clone());
+                    }
+                    may
+                })
+            });
+            if let Some(to) = to.filter(|_| gone || self.moves_by_itself(&key)) {
+                moves.push(self.due_move(key, to.version.clone(), gone));
             }
         }
-        self.awaited.extend(awaited);
+        self.awaited = awaited;
         moves
+    }
+
+    fn due_move(&self, key: ChannelKey, to: Version, gone: bool) -> Due {
+        let pointer = self.pointers.get(&key);
+        let from = pointer.map(|pointer| pointer.version.clone());
+        let reason = match &from {
+            Some(from) if gone => format!("{from}, which it pointed to, is withdrawn"),
+            Some(_) | None => "the release is ready".to_owned(),
+        };
+        // Whoever set it to less than the highest release meant to keep it from that one.
+        let above = pointer.filter(|_| gone).and_then(|pointer| {
+            let kept_from = |above: &&Version| self.is_higher(&key.0, above, &pointer.version);
+            pointer.above.as_ref().filter(kept_from).cloned()
+        });
+        let (product, channel) = key;
+        Due { actor: AUTOMATIC, reason, action: Action::ChannelMove { product, channel, from, to, above } }
+    }
+
+    /// Whether a channel points to a release that is withdrawn.
+    pub(super) fn is_gone(&self, key: &ChannelKey) -> bool {
+        let Some(pointer) = self.pointers.get(key).filter(|_| !self.withdrawn.is_empty()) else {
+            return false;
+        };
+        self.withdrawn.contains_key(&ReleaseId { product: key.0.clone(), version: pointer.version.clone() })
+    }
+
+    /// The labelled releases that a channel may move to by the rules, ready or not; the highest first, as they come.
+    /// Where it has to leave a withdrawn release, any that is lower as well; higher ones only if it moves by itself.
+    pub(super) fn candidates<'w>(&self, key: &ChannelKey, labelled: &[&'w ReleaseId]) -> Vec<&'w ReleaseId> {
+        let Some(pointer) = self.pointers.get(key) else { return labelled.to_vec() };
+        let (product, at, gone) = (&key.0, &pointer.version, self.is_gone(key));
+        let lower = |id: &ReleaseId| self.is_higher(product, at, &id.version);
+        let higher = |id: &ReleaseId| {
+            self.is_higher(product, &id.version, at)
+                && pointer.above.as_ref().is_none_or(|above| self.is_higher(product, &id.version, above))
+        };
+        let may = |id: &&&ReleaseId| match gone {
+            true => lower(id) || higher(id) && self.moves_by_itself(key),
+            false => higher(id),
+        };
+        labelled.iter().filter(may).copied().collect()
+    }
+
+    /// Whether a channel moves up by itself: automatic, and not held.
+    fn moves_by_itself(&self, key: &ChannelKey) -> bool {
+        self.promote_mode(&key.1) == Promote::Auto && !self.held.contains(key)
+    }
+
+    /// Who moves a channel up.
+    pub(super) fn promote_mode(&self, channel: &ChannelName) -> Promote {
+        let configured = self.prepared.config.channels.iter().find(|c| c.name == *channel);
+        configured.map(|c| c.promote).unwrap_or_default()
+    }
+
+    /// The releases that led a channel to where it points, which is the last of them. Going back to an earlier one
+    /// forgets those that came after it, so that going back twice goes back two.
+    fn trail(&self, key: &ChannelKey) -> Vec<&Version> {
+        let mut trail: Vec<&Version> = Vec::new();
+        let mut places: HashMap<&Version, usize> = HashMap::new();
+        for version in self.history.get(key).into_iter().flatten() {
+            match places.get(version).copied() {
+                Some(at) => {
+                    for left in trail.drain(at + 1..) {
+                        places.remove(left);
+                    }
+                }
+                None => {
+                    places.insert(version, trail.len());
+                    trail.push(version);
+                }
+            }
+        }
+        trail
+    }
+
+    /// Where a channel goes back to: the last release on its trail before the one that it points to that is published,
+    /// not withdrawn, and whole on a mirror in rotation.
+    pub(super) fn predecessor(&self, key: &ChannelKey) -> Option<&ReleaseId> {
+        let before = self.trail(key).into_iter().rev().skip(1);
+        let id = |version: &Version| ReleaseId { product: key.0.clone(), version: version.clone() };
+        let published = before.filter_map(|version| self.releases.get(&id(version)));
+        let mut good = published.map(|known| &known.release.id).filter(|id| self.is_good(id));
+        good.next()
+    }
+
+    /// Whether a release may be handed out, and can be, whole.
+    fn is_good(&self, id: &ReleaseId) -> bool {
+        !self.withdrawn.contains_key(id) && self.is_whole_somewhere(id)
+    }
+
+    /// Whether a mirror in rotation holds all of a release.
+    pub(super) fn is_whole_somewhere(&self, id: &ReleaseId) -> bool {
+        let whole = |mirror: &Mirror| {
+            let copies = self.mirrors.get(&mirror.name).and_then(|state| state.copies(id));
+            copies.is_some_and(Copies::is_complete) && self.exclusion(&mirror.name).is_none()
+        };
+        self.configured().any(whole)
+    }
+
+    /// The highest version of a product that is known now, labelled or not; at least this one.
+    pub(super) fn highest<'w>(&'w self, product: &ProductName, at_least: &'w Version) -> &'w Version {
+        let known = self.releases.keys().filter(|id| id.product == *product).map(|id| &id.version);
+        known.fold(
+            at_least,
+            |highest, version| {
+                if self.is_higher(product, version, highest) { version } else { highest }
+            },
+        )
     }
 
     fn order(&self, a: &ReleaseId, b: &ReleaseId) -> std::cmp::Ordering {
@@ -79,17 +226,32 @@ impl World {
         a.version.precedence(&b.version).then_with(|| published(a).cmp(&published(b)))
     }
 
-    fn is_newer(&self, id: &ReleaseId, product: &ProductName, than: &Version) -> bool {
-        let current = ReleaseId { product: product.clone(), version: than.clone() };
-        id.version != *than && self.order(id, &current).is_gt()
+    fn is_higher(&self, product: &ProductName, version: &Version, than: &Version) -> bool {
+        let id = |version: &Version| ReleaseId { product: product.clone(), version: version.clone() };
+        version != than && self.order(&id(version), &id(than)).is_gt()
     }
 
-    /// Whether a release is ready for a channel, by the channel's policy. Mirrors that are drained, or have been down
-    /// for an hour, are left out.
+    /// What channels wait for: by channel, the releases that it would move to if they were ready and good.
+    pub(super) fn waiting(&self, now: Timestamp) -> BTreeMap<ChannelKey, Vec<(&ReleaseId, Readiness)>> {
+        let mut waiting: BTreeMap<ChannelKey, Vec<(&ReleaseId, Readiness)>> = BTreeMap::new();
+        for (key, labelled) in self.labelled() {
+            let candidates = self.candidates(&key, &labelled).into_iter().take(WAITING_MAX);
+            let readiness = candidates.map(|id| (id, self.readiness(id, &key.1, now)));
+            let waits = readiness.take_while(|(id, r)| !r.ready || !self.content_blocks(id).is_empty());
+            let waits = waits.collect();
+            waiting.insert(key, waits);
+        }
+        waiting
+    }
+
+    /// Whether a release is ready for a channel, by the channel's policy. Mirrors that are drained, have been down for
+    /// an hour, or are not to hold it by their tier, are left out.
     pub fn readiness(&self, id: &ReleaseId, channel: &ChannelName, now: Timestamp) -> Readiness {
         let counted = self.counted(now);
-        let lacking = counted.iter().filter(|(_, state)| !state.is_some_and(|state| state.holds_whole(id)));
-        let lacking = lacking.map(|(mirror, _)| mirror.name.clone()).collect();
+        let lacks = |(mirror, state): &&Counted<'_>| {
+            !state.is_some_and(|state| state.holds_whole(id)) && self.wants(mirror, id)
+        };
+        let lacking = counted.iter().filter(lacks).map(|(mirror, _)| mirror.name.clone()).collect();
         Readiness { ready: self.is_ready(id, channel, &counted), lacking }
     }
 
@@ -105,15 +267,16 @@ impl World {
         if !counted.iter().any(holds) {
             return false;
         }
-        let weighted: Vec<_> = counted.iter().filter(|(mirror, _)| mirror.weight > 0).collect();
-        let by_count = if weighted.is_empty() { counted.iter().collect() } else { weighted };
+        let counted: Vec<_> = counted.iter().filter(|(mirror, _)| self.wants(mirror, id)).collect();
+        let weighted: Vec<_> = counted.iter().copied().filter(|(mirror, _)| mirror.weight > 0).collect();
+        let by_count = if weighted.is_empty() { &counted } else { &weighted };
         let holders = || by_count.iter().filter(|mirror| holds(mirror)).count();
         match self.policy(channel) {
             Ready::All => holders() == by_count.len(),
             Ready::Share(percent) => holders() as f64 >= by_count.len() as f64 * percent / 100.0,
             Ready::EachRegion(wanted) => {
                 let mut regions: BTreeMap<Option<RegionId>, (usize, usize)> = BTreeMap::new();
-                for mirror in counted {
+                for mirror in &counted {
                     let (mirrors, holders) = regions.entry(mirror.0.region).or_default();
                     *mirrors += 1;
                     *holders += usize::from(holds(mirror));
@@ -132,7 +295,8 @@ impl World {
         let lacking = self
             .configured()
             .filter(expected)
-            .filter(|mirror| !self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id)));
+            .filter(|mirror| !self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id)))
+            .filter(|mirror| self.wants(mirror, id));
         lacking.map(|mirror| mirror.name.clone()).collect()
     }
 

@@ -200,8 +200,10 @@ impl World {
             Ok(()) => self.look(&mirror, Look::Good, now),
             Err(wrong) => {
                 let fault = wrong.fault;
-                let was_held = copy.is_some_and(|copy| self.contradict(&copy, wrong, now));
-                // A mirror that says it does not have what it never had is well.
+                let withdrawn = copy.as_ref().is_some_and(|copy| self.withdrawn.contains_key(&copy.release));
+                let was_held = copy.is_some_and(|copy| self.contradict(&copy, wrong, now)) && !withdrawn;
+                // A mirror that says it does not have what it never had is well, and so is one that deleted what was
+                // withdrawn.
                 let look = match fault {
                     CopyFault::Missing if !was_held => Look::Good,
                     _ => Look::Failed(fault),

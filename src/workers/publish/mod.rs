@@ -16,6 +16,7 @@ mod releases;
 mod reports;
 mod view;
 mod wanted;
+mod withdrawals;
 mod work;
 mod world;
 
@@ -28,7 +29,7 @@ use crate::model::{Clock, Version};
 use crate::snapshot::Published;
 use crate::store::{Action, NewOrder, Order, Store, StoreError};
 
-pub use self::channels::Readiness;
+pub use self::channels::{Due, Readiness};
 pub use self::world::{Effects, World};
 
 use super::fact::{Call, Fact, Instruction, Reading, Refused};
@@ -36,8 +37,6 @@ use super::handle::{Message, Status, Wakers};
 
 /// Messages that are folded into one round at most.
 const ROUND_MAX: usize = 4096;
-/// Who moves channels when nobody does.
-const AUTOMATIC: &str = "waypost";
 
 /// The writer and all that it writes to.
 pub struct Writer {
@@ -146,20 +145,32 @@ impl Writer {
         }
     }
 
-    /// Moves channels, writes down, publishes, wakes.
+    /// Gives the orders that are due by themselves. What cannot be made durable is due again.
+    fn carry_out(&mut self, due: Vec<Due>) {
+        for Due { actor, reason, action } in due {
+            let Ok(order) = self.append(actor.to_owned(), reason, action) else { continue };
+            match &order.action {
+                Action::ChannelMove { product, channel, from, to, .. } => {
+                    let (from, why) = (from.as_ref().map(Version::as_str), &order.reason);
+                    tracing::info!(%product, %channel, from, to = to.as_str(), why, "a channel moves");
+                }
+                Action::ReleaseWithdraw { product, version, .. } => {
+                    tracing::warn!(%product, %version, why = order.reason, "the origin withdraws a release");
+                }
+                _ => {}
+            }
+            self.world.obey(&order);
+        }
+    }
+
+    /// Withdraws, moves channels, writes down, publishes, wakes.
     fn settle(&mut self, changed: bool) {
         let now = self.clock.now();
         if changed {
-            for action in self.world.due_moves(now) {
-                let reason = "the release is ready".to_owned();
-                if let Ok(order) = self.append(AUTOMATIC.to_owned(), reason, action) {
-                    if let Action::ChannelMove { product, channel, from, to, .. } = &order.action {
-                        let from = from.as_ref().map(Version::as_str);
-                        tracing::info!(%product, %channel, from, to = to.as_str(), "a channel moves");
-                    }
-                    self.world.obey(&order);
-                }
-            }
+            let withdrawals = self.world.due_withdrawals();
+            self.carry_out(withdrawals);
+            let moves = self.world.due_moves(now);
+            self.carry_out(moves);
         }
         let Effects { observations, wake } = self.world.take_effects();
         if !observations.is_empty() {

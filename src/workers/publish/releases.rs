@@ -28,6 +28,8 @@ pub struct Known {
     pub first_seen: Timestamp,
     /// What is odd about the manifest.
     pub warnings: Vec<String>,
+    /// Why the manifest withdraws it, where it does.
+    pub(super) withdrawn: Option<String>,
     /// What is known of it beside its manifest and its copies.
     pub(super) examined: Examined,
     /// Looks in a row that did not list it.
@@ -38,7 +40,16 @@ impl Known {
     fn new(read: ReadManifest, first_seen: Timestamp) -> Self {
         let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
         let examined = Examined::default();
-        Self { release, body: read.body, first_seen, warnings: read.warnings, examined, unlisted: 0 }
+        let withdrawn = read.manifest.withdrawn.clone();
+        Self {
+            release,
+            body: read.body,
+            first_seen,
+            warnings: read.warnings,
+            withdrawn,
+            examined,
+            unlisted: 0,
+        }
     }
 
     /// When it was published: as the manifest says, else when it was seen first.
@@ -78,8 +89,10 @@ impl World {
                 self.origin_error = Some(why);
                 return;
             }
-            Reading::Listing(listing) => listing.manifests,
+            Reading::Listing(listing) => listing,
         };
+        self.origin_withdraws(listing.withdrawn);
+        let listing = listing.manifests;
         (self.origin_error, self.origin_read_at) = (None, Some(now));
         self.refused.retain(|path, _| matches!(listing.get(path), Some(Listed::Unchanged)));
         self.retire_unlisted(&listing);
@@ -181,7 +194,7 @@ impl World {
         }
     }
 
-    /// The releases in the order in which they are hashed: what channels point to, then the newest.
+    /// The releases in the order in which they are hashed: what channels point to, then the newest; withdrawn ones last.
     pub(super) fn by_priority(&mut self) -> &[ReleaseId] {
         if self.priority.is_empty() {
             let pointed = |id: &ReleaseId| {
@@ -192,7 +205,10 @@ impl World {
             let mut order: Vec<_> = self
                 .releases
                 .iter()
-                .map(|(id, known)| (!pointed(id), std::cmp::Reverse(known.published_at()), id.clone()))
+                .map(|(id, known)| {
+                    let rank = (self.withdrawn.contains_key(id), !pointed(id));
+                    (rank, std::cmp::Reverse(known.published_at()), id.clone())
+                })
                 .collect();
             order.sort_by(|a, b| {
                 (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| b.2.version.precedence(&a.2.version))
@@ -220,12 +236,6 @@ impl ReadManifest {
         let parsed = Manifest::parse(&body).map_err(|error| error.to_string())?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
         let sha256 = digest.as_ref().try_into().map(Sha256::new).unwrap_or(Sha256::new([0; 32]));
-        let mut warnings = parsed.warnings;
-        if parsed.manifest.withdrawn.is_some() {
-            let text =
-                "`withdrawn` is kept, but this version does not act on it: the release is still handed out";
-            warnings.push(text.to_owned());
-        }
-        Ok(Self { manifest: Arc::new(parsed.manifest), body, sha256, warnings })
+        Ok(Self { manifest: Arc::new(parsed.manifest), body, sha256, warnings: parsed.warnings })
     }
 }

@@ -1,20 +1,25 @@
 //! Reports: the world as JSON.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::catalog::ReleaseId;
-use crate::config::Mirror;
+use crate::config::{Mirror, Promote};
 use crate::health::{Copies, CopyState, State, Tally};
 use crate::metrics::Metrics;
-use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
+use crate::model::{MirrorName, ProductName, Timestamp, Version};
 use crate::store::Observation;
 use crate::workers::report::{Report, Topic};
 
+use super::channels::{ChannelKey, Readiness};
 use super::releases::Known;
-use super::world::{Pointer, World};
+use super::world::World;
 
 /// Most copies in trouble that a report lists per mirror and release.
 const TROUBLE_MAX: usize = 100;
+/// Most releases of a channel's past that a report lists.
+const HISTORY_MAX: usize = 20;
 /// Most assets that a report lists.
 const ASSETS_MAX: usize = 10_000;
 
@@ -144,6 +149,8 @@ impl World {
             "mirrors": self.prepared.config.mirrors.len(),
             "mirrors_lacking": self.lacking(id, now),
             "warnings": known.warnings,
+            "withdrawn": self.withdrawal_line(id),
+            "holders_left": self.holders_left(id),
         })
     }
 
@@ -173,19 +180,39 @@ impl World {
         })
     }
 
-    fn channels_report(&self, product: Option<&ProductName>, _now: Timestamp) -> Report {
-        let pointers = self.pointers.iter().filter(|((p, _), _)| product.is_none_or(|product| product == p));
-        let line = |((product, channel), pointer): (&(ProductName, ChannelName), &Pointer)| {
-            json!({
-                "product": product,
-                "channel": channel,
-                "version": pointer.version,
-                "since": pointer.since.to_string(),
-                "held": self.held.contains(&(product.clone(), channel.clone())),
-                "above": pointer.above,
-            })
-        };
-        Some(json!({ "channels": pointers.map(line).collect::<Vec<_>>() }))
+    fn channels_report(&self, product: Option<&ProductName>, now: Timestamp) -> Report {
+        let configured = self.prepared.config.products.iter();
+        let configured = configured.flat_map(|p| p.channels.iter().map(|c| (p.name.clone(), c.clone())));
+        let waiting = self.waiting(now);
+        let keys: BTreeSet<ChannelKey> =
+            configured.chain(self.pointers.keys().cloned()).chain(waiting.keys().cloned()).collect();
+        let keys = keys.into_iter().filter(|(p, _)| product.is_none_or(|product| product == p));
+        let lines = keys.map(|key| {
+            let waiting = waiting.get(&key).map(Vec::as_slice).unwrap_or_default();
+            self.channel_line(&key, waiting)
+        });
+        Some(json!({ "channels": lines.collect::<Vec<_>>() }))
+    }
+
+    fn channel_line(&self, key: &ChannelKey, waiting: &[(&ReleaseId, Readiness)]) -> Value {
+        let pointer = self.pointers.get(key);
+        let history = self.history.get(key).map(Vec::as_slice).unwrap_or_default();
+        let waits = |(id, readiness): &(&ReleaseId, Readiness)| json!({ "version": id.version, "lacking": readiness.lacking, "blocked": self.content_blocks(id) });
+        json!({
+            "product": key.0,
+            "channel": key.1,
+            "version": pointer.map(|pointer| &pointer.version),
+            "since": pointer.map(|pointer| pointer.since.to_string()),
+            "promote": match self.promote_mode(&key.1) {
+                Promote::Auto => "auto",
+                Promote::Manual => "manual",
+            },
+            "held": self.held.contains(key),
+            "above": pointer.and_then(|pointer| pointer.above.as_ref()),
+            "gone": self.is_gone(key),
+            "history": history[history.len().saturating_sub(HISTORY_MAX)..],
+            "waiting": waiting.iter().map(waits).collect::<Vec<_>>(),
+        })
     }
 
     fn release_report(&self, product: &ProductName, version: &str, now: Timestamp) -> Report {

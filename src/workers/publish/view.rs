@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::catalog::ReleaseId;
-use crate::model::{AssetIndex, ChannelName, MirrorId, MirrorSet, ProductName, Timestamp};
+use crate::model::{AssetIndex, ChannelName, MirrorId, MirrorSet, ProductName, Timestamp, Version};
 use crate::routing::{Availability, Holders};
 use crate::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Snapshot};
 
@@ -65,7 +65,7 @@ impl World {
             return None;
         }
         if self.views.all_old || self.views.generation == 0 {
-            let ids: Vec<ReleaseId> = self.releases.keys().cloned().collect();
+            let ids: Vec<ReleaseId> = self.releases.keys().chain(self.withdrawn.keys()).cloned().collect();
             ids.iter().for_each(|id| self.views.touch_release(id));
             self.prepared.config.products.iter().for_each(|p| self.views.touch_product(&p.name));
             self.views.old_availability = true;
@@ -159,10 +159,10 @@ impl World {
             .views
             .releases
             .iter()
-            .filter(|(id, _)| id.product == *name)
+            .filter(|(id, _)| id.product == *name && !self.withdrawn.contains_key(id))
             .map(|(_, v)| v.clone())
             .collect();
-        if releases.is_empty() {
+        if releases.is_empty() && !self.withdrawn.keys().any(|id| id.product == *name) {
             return None;
         }
         let published = |view: &ReleaseView| self.releases.get(&view.release.id).map(|k| k.published_at());
@@ -173,16 +173,25 @@ impl World {
         let positions = (0..).zip(&releases);
         let by_version: FxHashMap<Box<str>, u32> =
             positions.map(|(at, view)| (view.release.id.version.bare().into(), at)).collect();
+        let good =
+            |version: &Version| by_version.get(version.bare()).map(|at| Arc::clone(&releases[*at as usize]));
         let names = self.channels_of(name);
-        let target = |channel: &ChannelName| {
-            let pointer = self.pointers.get(&(name.clone(), channel.clone()))?;
-            by_version.get(pointer.version.bare()).map(|at| Arc::clone(&releases[*at as usize]))
+        let pointers: Vec<Option<&Version>> = names
+            .iter()
+            .map(|channel| Some(&self.pointers.get(&(name.clone(), channel.clone()))?.version))
+            .collect();
+        let channel = |(name, at): (&ChannelName, &Option<&Version>)| {
+            let target = at.and_then(good);
+            ChannelView { name: name.clone(), target, gone: None }
         };
-        let channels: Vec<ChannelView> =
-            names.iter().map(|name| ChannelView { name: name.clone(), target: target(name) }).collect();
-        let meters = Arc::new(self.prepared.delivery.per_product(name, names.iter().map(|c| c.as_str())));
+        let mut channels: Vec<ChannelView> = names.iter().zip(&pointers).map(channel).collect();
         let latest = self.latest(name, &names, &releases);
-        Some(ProductView { name: name.clone(), latest, channels, by_version, releases, meters })
+        let withdrawn = self.withdrawn_views(name, good, &channels, latest);
+        for (channel, at) in channels.iter_mut().zip(pointers) {
+            channel.gone = at.and_then(|version| withdrawn.get(version.bare()).cloned());
+        }
+        let meters = Arc::new(self.prepared.delivery.per_product(name, names.iter().map(|c| c.as_str())));
+        Some(ProductView { name: name.clone(), latest, channels, by_version, withdrawn, releases, meters })
     }
 
     /// What `latest` means: the product's first channel in the configuration, else `stable`, else the first one in its

@@ -15,6 +15,7 @@ use crate::workers::prepare::Prepared;
 use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::releases::Known;
 use super::view::Views;
+use super::withdrawals::OriginWithdrawals;
 
 /// Where a channel points.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Pointer {
     pub version: Version,
     /// Since when.
     pub since: Timestamp,
-    /// It was set by hand, and moves by itself only to a version above this one.
+    /// It was set by hand, and moves up by itself only to a version above this one.
     pub above: Option<Version>,
 }
 
@@ -69,12 +70,14 @@ pub struct World {
     pub(super) drained: BTreeSet<MirrorName>,
     pub(super) releases: HashMap<ReleaseId, Known>,
     pub(super) pointers: BTreeMap<(ProductName, ChannelName), Pointer>,
-    /// Where each channel pointed, the first first; a channel that returned is there twice.
+    /// Where each channel pointed, the first first; where it returned to stands there twice.
     pub(super) history: BTreeMap<(ProductName, ChannelName), Vec<Version>>,
     /// Channels that do not move up by themselves until they are released.
     pub(super) held: BTreeSet<(ProductName, ChannelName)>,
     /// Releases that nobody is sent to, published or not.
     pub(super) withdrawn: HashMap<ReleaseId, Withdrawal>,
+    /// What the origin says of withdrawals.
+    pub(super) origin_withdrawals: OriginWithdrawals,
     /// The highest sequence of an index that was believed, or the one that was accepted since.
     pub(super) sequence: Option<u64>,
     /// Releases that a channel has pointed to: their assets are final.
@@ -106,6 +109,7 @@ impl World {
             history: BTreeMap::new(),
             held: BTreeSet::new(),
             withdrawn: HashMap::new(),
+            origin_withdrawals: OriginWithdrawals::default(),
             sequence: None,
             sealed: HashSet::new(),
             refused: BTreeMap::new(),
@@ -164,9 +168,12 @@ impl World {
                 let id = ReleaseId { product: product.clone(), version: to.clone() };
                 self.sealed.insert(id);
                 let key = (product.clone(), channel.clone());
-                let pointer = Pointer { version: to.clone(), since: order.at, above: above.clone() };
-                self.history.entry(key.clone()).or_default().push(to.clone());
-                self.pointers.insert(key, pointer);
+                let stays = self.pointers.get(&key).filter(|pointer| pointer.version == *to);
+                let since = stays.map_or(order.at, |pointer| pointer.since);
+                if stays.is_none() {
+                    self.history.entry(key.clone()).or_default().push(to.clone());
+                }
+                self.pointers.insert(key, Pointer { version: to.clone(), since, above: above.clone() });
                 self.views.touch_product(product);
                 self.priority.clear();
             }
@@ -179,7 +186,7 @@ impl World {
             Action::ReleaseWithdraw { product, version, replacement } => {
                 let id = ReleaseId { product: product.clone(), version: version.clone() };
                 let withdrawal = Withdrawal {
-                    at: order.at,
+                    at: self.withdrawn.get(&id).map_or(order.at, |before| before.at),
                     actor: order.actor.clone(),
                     reason: order.reason.clone(),
                     replacement: replacement.clone(),
