@@ -151,7 +151,7 @@ async fn a_bad_manifest_takes_no_good_one_down_and_is_told() {
     });
     for refused in report.await["refused"].as_array().unwrap() {
         assert!(bad.iter().any(|(path, _)| refused["manifest"] == *path), "{refused}");
-        assert!(refused["reason"].as_str().unwrap().len() > 10, "{refused}");
+        assert!(refused["detail"].as_str().unwrap().len() > 10, "{refused}");
     }
     assert_eq!(site.metric("waypost_manifests_refused").await, bad.len() as f64);
     assert_eq!(version(&site).await, "1.0");
@@ -181,7 +181,7 @@ async fn a_published_release_does_not_change_but_may_grow_until_a_channel_points
         site.publish_to("tool", "2.0", &changed, &["stable"], |_| false);
         site.until(why, async || {
             let refused = site.releases_report().await["refused"].clone();
-            let reason = refused[0]["reason"].as_str()?.to_owned();
+            let reason = refused[0]["detail"].as_str()?.to_owned();
             (refused[0]["manifest"] == "tool/2.0/manifest.json" && reason.contains(why)).then_some(())
         })
         .await;
@@ -241,7 +241,7 @@ async fn an_origin_over_http_is_read_by_its_index() {
     site.until_channel("tool", "stable", "1.0").await;
     let refused = site.releases_report().await["refused"].clone();
     assert_eq!(refused[0]["manifest"], "gone/1.0/manifest.json");
-    assert!(refused[0]["reason"].as_str().unwrap().contains("404"), "{refused}");
+    assert!(refused[0]["detail"].as_str().unwrap().contains("404"), "{refused}");
     let asked = origin.whole_gets(paths[0]);
     let indexes = origin.whole_gets("index.json");
     site.until("more looks", async || (origin.whole_gets("index.json") >= indexes + 3).then_some(())).await;

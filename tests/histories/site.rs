@@ -1,6 +1,6 @@
 //! The world outside: an origin, and hosts that serve something or other at every URL.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};

@@ -101,7 +101,7 @@ impl RemoteReader {
             }
             listing.insert(path, became);
         }
-        Ok(Listing { manifests: listing, ..Listing::default() })
+        Ok(Listing { manifests: listing, withdrawn: index.withdrawn, ..Listing::default() })
     }
 }
 
