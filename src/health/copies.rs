@@ -83,6 +83,9 @@ pub struct Copies {
     marks: Vec<(AssetIndex, Fingerprint)>,
     /// When the last whole pass ended.
     passed_at: Option<Timestamp>,
+    /// When every asset was verified here for the first time.
+    #[serde(default)]
+    completed_at: Option<Timestamp>,
     /// How far the pass that is under way has come; `None`: none is.
     pass: Option<AssetIndex>,
 }
@@ -118,6 +121,7 @@ impl Copies {
             trouble: BTreeMap::new(),
             marks: Vec::new(),
             passed_at: None,
+            completed_at: None,
             pass: None,
         }
     }
@@ -159,12 +163,24 @@ impl Copies {
         marks.sort_unstable_by_key(|(asset, _)| *asset);
         let trouble = self.trouble.iter().filter_map(|(asset, t)| Some((place(asset)?, t.clone()))).collect();
         let held = if words == ones(assets) { Held::All } else { Held::These(words) };
-        Self { assets, held, trouble, marks, passed_at: self.passed_at, pass: None }
+        // With assets that were added it has to become whole anew.
+        let completed_at = self.completed_at.filter(|_| assets <= self.assets);
+        Self { assets, held, trouble, marks, passed_at: self.passed_at, completed_at, pass: None }
     }
 
     /// Whether every asset is verified here.
     pub fn is_complete(&self) -> bool {
         self.held == Held::All
+    }
+
+    /// When every asset was verified here for the first time; kept when a copy fails later.
+    pub fn completed_at(&self) -> Option<Timestamp> {
+        self.completed_at
+    }
+
+    /// When the last whole pass ended; where there was none yet, when the first copy was verified.
+    pub fn passed_at(&self) -> Option<Timestamp> {
+        self.passed_at
     }
 
     /// Whether this asset is verified here.
@@ -233,6 +249,7 @@ impl Copies {
             let full = ones(self.assets);
             if *words == full {
                 self.held = Held::All;
+                self.completed_at = self.completed_at.or(Some(now));
             }
         }
         self.pass_over(asset, now);

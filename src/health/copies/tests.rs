@@ -25,6 +25,27 @@ fn a_release_is_complete_when_its_last_copy_is_verified() {
 }
 
 #[test]
+fn a_release_keeps_the_moment_when_it_first_became_whole_until_assets_are_added() {
+    let later = NOW.after(PACE);
+    let mut copies = whole(2);
+    assert_eq!(copies.completed_at(), Some(NOW));
+    copies.fail(1, CopyFault::WrongDigest, None, NOW, PACE);
+    copies.set_pending();
+    assert_eq!(copies.completed_at(), Some(NOW));
+    (0..2).for_each(|asset| copies.verify(asset, MARK, later));
+    assert_eq!(copies.completed_at(), Some(NOW));
+    assert_eq!(copies.moved(&[1, 0], 2).completed_at(), Some(NOW), "other labels, the same assets");
+    let mut grown = copies.moved(&[0, 1], 3);
+    assert_eq!(grown.completed_at(), None);
+    grown.verify(2, MARK, later);
+    assert_eq!(grown.completed_at(), Some(later));
+    let read = Copies::from_bytes(&grown.to_bytes(), 3).unwrap();
+    assert_eq!(read.completed_at(), Some(later));
+    let of_before = String::from_utf8(grown.to_bytes()).unwrap().replace("completed_at", "unknown");
+    assert_eq!(Copies::from_bytes(of_before.as_bytes(), 3).unwrap().completed_at(), None);
+}
+
+#[test]
 fn a_corrupt_copy_is_out_at_once_and_tried_again_ever_later() {
     let mut copies = whole(3);
     copies.fail(1, CopyFault::WrongDigest, Some(Evidence::default()), NOW, PACE);
