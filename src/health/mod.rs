@@ -4,6 +4,6 @@ mod blocks;
 mod copies;
 mod standing;
 
-pub use blocks::Blocks;
+pub use blocks::{BlockDigest, BlockHasher, Blocks, block_count, block_digest, block_range};
 pub use copies::{Copies, CopyState, Evidence, MARKS_MAX, Tally, Trouble};
 pub use standing::{Look, Standing, State};
