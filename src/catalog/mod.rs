@@ -3,6 +3,7 @@
 //! Products, releases and assets are immutable once made and shared between snapshots. Everything that a lookup needs
 //! is an index made here, ahead of the request.
 
+pub mod checksums;
 mod compile;
 pub mod folder;
 pub mod index;

@@ -121,7 +121,17 @@ impl Response {
 
     /// Streams the body through SHA-256, at `pace`; [`look`](Self::look) at the head before. Another length than `expected` bytes is `WrongLength`: before the body
     /// where the head says so, and as soon as one byte too many arrives.
-    pub async fn hash(mut self, expected: u64, pace: &Pace) -> Result<Hashed, Failure> {
+    pub async fn hash(self, expected: u64, pace: &Pace) -> Result<Hashed, Failure> {
+        self.hash_beside(expected, pace, |_| {}).await
+    }
+
+    /// The same, and every chunk is shown to `look_on` as it goes by; in all it sees no more than `expected` bytes.
+    pub async fn hash_beside(
+        mut self,
+        expected: u64,
+        pace: &Pace,
+        mut look_on: impl FnMut(&[u8]) + Send,
+    ) -> Result<Hashed, Failure> {
         let began = Instant::now();
         if let Some(length) = self.body.length().filter(|length| *length != expected) {
             let detail = format_args!("{length} bytes announced, {expected} expected");
@@ -134,6 +144,7 @@ impl Response {
                 return Err(self.failure(CopyFault::WrongLength, detail));
             }
             hash.update(&chunk);
+            look_on(&chunk);
             pace.take(chunk.len()).await;
         }
         if self.received < expected {

@@ -11,6 +11,7 @@ pub mod probe;
 pub mod publish;
 pub mod reload;
 pub mod report;
+mod signature;
 pub mod supervise;
 pub mod verify;
 
