@@ -137,7 +137,7 @@ async fn a_wrong_length_is_found_before_anything_is_downloaded() {
         .await;
     site.until_mirror("fra", "has the wrong length", |m| trouble(m)["reason"] == "wrong_length").await;
     site.until_probed_again("fra", 5).await;
-    assert_eq!(site.metric("waypost_verified_bytes_total{mirror=\"fra\"}").await, 0.0);
+    assert_eq!(site.metric("waypost_verification_bytes_total{mirror=\"fra\",purpose=\"first\"}").await, 0.0);
     site.until_status(LINK, EU, 503).await;
 }
 

@@ -204,6 +204,19 @@ impl Copies {
         (0..self.assets).filter(|asset| self.holds(*asset))
     }
 
+    /// The verified asset that stands at this place among the verified ones.
+    pub fn nth_held(&self, place: AssetIndex) -> Option<AssetIndex> {
+        let Held::These(words) = &self.held else { return Some(place).filter(|asset| *asset < self.assets) };
+        let mut left = place;
+        for (word, first) in words.iter().zip((0..).step_by(64)) {
+            if left < word.count_ones() {
+                return (first..first + 64).filter(|asset| self.holds(*asset)).nth(left as usize);
+            }
+            left -= word.count_ones();
+        }
+        None
+    }
+
     /// What is known of one copy.
     pub fn state(&self, asset: AssetIndex) -> CopyState {
         match self.trouble.get(&asset) {

@@ -31,8 +31,10 @@ pub struct Metrics {
     pub copies: IntGaugeVec,
     /// Verifications by `mirror`, `outcome`.
     pub verifications: IntCounterVec,
-    /// Bytes hashed by `mirror`.
-    pub verified_bytes: IntCounterVec,
+    /// Bytes read to verify copies, by `mirror`, `purpose` (first, return, recheck, sample).
+    pub verification_bytes: IntCounterVec,
+    /// Blocks compared between full passes, by `mirror`, `outcome` (right, no_ranges, or the reason of the failure).
+    pub samples: IntCounterVec,
     /// Seconds from publication to ready, of the newest release, by `product`, `channel`.
     pub release_ready: IntGaugeVec,
     /// Which snapshot is in force.
@@ -140,7 +142,16 @@ impl Metrics {
                 "Verifications by outcome (verified, or the reason of the failure)",
                 &["mirror", "outcome"],
             ),
-            verified_bytes: make.counters("waypost_verified_bytes_total", "Bytes hashed", &["mirror"]),
+            verification_bytes: make.counters(
+                "waypost_verification_bytes_total",
+                "Bytes read to verify copies, by purpose (first, return, recheck, sample)",
+                &["mirror", "purpose"],
+            ),
+            samples: make.counters(
+                "waypost_samples_total",
+                "Blocks compared between full passes, by outcome (right, no_ranges, or the reason of the failure)",
+                &["mirror", "outcome"],
+            ),
             release_ready: make.gauges(
                 "waypost_release_ready_seconds",
                 "Seconds from publication to ready, of the newest release of a channel",

@@ -69,12 +69,17 @@ pub enum Observation {
         /// What was found.
         body: Vec<u8>,
     },
-    /// The digests of a file's blocks, by the file's own digest: the same wherever it lies. The first ones stay.
+    /// The digests of a file's blocks, by the file's own digest: the same wherever it lies.
     Blocks {
         /// SHA-256 of the whole file.
         sha256: Sha256,
         /// The blocks.
         body: Vec<u8>,
+    },
+    /// No release has this file any more: its blocks go.
+    BlocksGone {
+        /// SHA-256 of the whole file.
+        sha256: Sha256,
     },
     /// A single thing of which there is one, such as the index's sequence.
     Single {
@@ -100,7 +105,10 @@ impl Observation {
             | Self::Examined { body, .. }
             | Self::Blocks { body, .. }
             | Self::Single { body, .. } => body.len(),
-            Self::ManifestGone { .. } | Self::CopiesGone { .. } | Self::MirrorGone { .. } => 0,
+            Self::ManifestGone { .. }
+            | Self::CopiesGone { .. }
+            | Self::BlocksGone { .. }
+            | Self::MirrorGone { .. } => 0,
         }
     }
 }

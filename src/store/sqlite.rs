@@ -370,9 +370,12 @@ fn write(transaction: &Transaction<'_>, observation: &Observation) -> rusqlite::
             params![product.as_str(), version.bare(), version.as_str(), body],
         ),
         Observation::Blocks { sha256, body } => run(
-            "INSERT INTO blocks (sha256, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            "INSERT INTO blocks (sha256, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = ?2",
             params![&sha256.as_bytes()[..], body],
         ),
+        Observation::BlocksGone { sha256 } => {
+            run("DELETE FROM blocks WHERE sha256 = ?1", params![&sha256.as_bytes()[..]])
+        }
         Observation::Single { name, body } => run(
             "INSERT INTO singles (name, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = ?2",
             params![name, body],

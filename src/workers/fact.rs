@@ -12,7 +12,7 @@ use crate::catalog::manifest::Manifest;
 use crate::catalog::{Release, ReleaseId};
 use crate::config::MinisignKey;
 use crate::fetch::Families;
-use crate::health::{Blocks, Evidence};
+use crate::health::{BlockDigest, Blocks, Evidence};
 use crate::model::{
     AssetIndex, ChannelName, CopyFault, Fingerprint, MirrorName, OriginFault, ProductName, Sha256,
     SignatureState, Timestamp, Version,
@@ -71,6 +71,18 @@ pub enum Purpose {
     Recheck,
     /// One of its blocks is compared, between full passes.
     Sample,
+}
+
+impl Purpose {
+    /// The purpose as a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Return => "return",
+            Self::Recheck => "recheck",
+            Self::Sample => "sample",
+        }
+    }
 }
 
 /// What was found beside the digest while a whole file went by.
@@ -219,8 +231,19 @@ pub struct Examine {
     pub signature: Option<(Url, AssetIndex, Arc<[MinisignKey]>)>,
     /// Hold a published file of checksums against the manifest.
     pub checksums: bool,
-    /// For [`Purpose::Sample`]: the file's blocks, and which one to compare.
-    pub sample: Option<(Arc<Blocks>, u32)>,
+    /// For [`Purpose::Sample`]: which block to compare.
+    pub sample: Option<Sample>,
+}
+
+/// A block of a file that was verified, to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Its number.
+    pub block: u64,
+    /// What it has to hash to; `None`: the store has to be asked.
+    pub digest: Option<BlockDigest>,
+    /// What the server said of the copy when it was verified, where it is still known.
+    pub mark: Option<Fingerprint>,
 }
 
 /// What there is to hash on a mirror.

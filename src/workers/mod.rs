@@ -3,6 +3,7 @@
 //! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve, `reload` watches
 //! files and signals; `publish` is the writer. `fact` is what they say to each other, `handle` how.
 
+mod examine;
 pub mod fact;
 pub mod handle;
 pub mod origin;

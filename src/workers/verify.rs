@@ -1,19 +1,26 @@
-//! Is it right: copies are streamed whole through SHA-256 before anybody is sent to them.
+//! Is it right: copies are streamed whole through SHA-256 before anybody is sent to them, and later compared block by
+//! block.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+use http::StatusCode;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use url::Url;
 
-use crate::fetch::{Fetcher, Get, Hashed, Pace};
+use crate::fetch::{Expected, Fetcher, Get, Hashed, Pace, Response, looks_like_html};
+use crate::health::{BlockDigest, Evidence, block_digest, block_range};
 use crate::metrics::Metrics;
 use crate::model::{Clock, CopyFault, Fingerprint};
 
-use super::fact::{Fact, Found, NextWork, Verified, Work, Wrong};
+use super::examine::Examination;
+use super::fact::{Fact, Found, NextWork, Purpose, Verified, Work, Wrong};
 use super::handle::Handle;
 use super::probe::{expected_of, printable};
+use super::signature::{SIDECAR_MAX, Signed};
 
 /// Copies that are hashed at once, over all mirrors.
 pub const AT_ONCE: usize = 32;
@@ -76,60 +83,137 @@ impl Verifier {
 
     async fn work(&self, work: Work) {
         let Ok(_place) = self.everywhere.acquire().await else { return };
-        let (outcome, bytes) = match self.hash(&work).await {
-            Ok((mark, bytes)) => (Ok(mark), bytes),
+        let looked = self.look(&work).await;
+        // A server without ranges sent all of it.
+        let purpose = match (work.purpose, &looked) {
+            (Purpose::Sample, Ok(looked)) if looked.is_whole => Purpose::Recheck,
+            (purpose, _) => purpose,
+        };
+        let (outcome, bytes, found) = match looked {
+            Ok(Looked { mark, bytes, found, .. }) => (Ok(mark), bytes, found),
             Err(wrong) => {
                 let bytes = wrong.evidence.size.unwrap_or(0);
-                (Err(wrong), bytes)
+                (Err(wrong), bytes, Found::default())
             }
         };
-        self.count(&work, outcome.as_ref().err(), bytes);
-        let Work { copy, purpose, .. } = work;
-        self.handle
-            .tell(Fact::Verified(Verified { copy, purpose, outcome, bytes, found: Found::default() }))
-            .await;
+        self.count(&work, purpose, outcome.as_ref().err(), bytes);
+        self.handle.tell(Fact::Verified(Verified { copy: work.copy, purpose, outcome, bytes, found })).await;
     }
 
-    async fn hash(&self, work: &Work) -> Result<(Fingerprint, u64), Wrong> {
+    async fn look(&self, work: &Work) -> Result<Looked, Wrong> {
+        let signed = self.sidecar(work).await;
         let asset = work.release.asset(work.copy.asset);
-        let response = self.fetcher.get(&Get::new(&work.url, HEAD_DEADLINE)).await?;
-        let seen = response.look(&expected_of(&asset.name, asset.size))?;
-        let (status, final_url) = (response.status, response.final_url.to_string());
-        let Hashed { sha256, size, first_bytes, .. } = response.hash(asset.size, &self.pace).await?;
-        if sha256 == asset.sha256 {
-            return Ok((seen.fingerprint, size));
+        let sample = work.examine.sample;
+        let range = sample.and_then(|sample| block_range(asset.size, sample.block));
+        let response = self.fetcher.get(&Get { range, ..Get::new(&work.url, HEAD_DEADLINE) }).await?;
+        let validator = sample.and_then(|sample| sample.mark);
+        let seen = response.look(&Expected { range, validator, ..expected_of(&asset.name, asset.size) })?;
+        match sample.and_then(|sample| sample.digest).zip(range).filter(|_| seen.partial) {
+            Some((digest, range)) => self.compare(work, response, range, digest, seen.fingerprint).await,
+            None => self.hash(work, response, signed.as_ref(), seen.fingerprint).await,
         }
-        let html = crate::fetch::looks_like_html(&first_bytes) && !expected_of(&asset.name, 0).html_is_fine;
-        let fault = if html { CopyFault::Html } else { CopyFault::WrongDigest };
-        let evidence = crate::health::Evidence {
-            status: Some(status.as_u16()),
-            size: Some(size),
-            sha256: Some(sha256.to_string()),
-            first_bytes: printable(&first_bytes),
-            final_url: Some(final_url.chars().take(500).collect()),
-            detail: format!("the bytes hash to {sha256}, the manifest says {}", asset.sha256),
-        };
-        Err(Wrong { fault, evidence })
     }
 
-    fn count(&self, work: &Work, wrong: Option<&Wrong>, bytes: u64) {
-        let outcome = wrong.map_or("verified", |wrong| wrong.fault.as_str());
-        self.metrics.verifications.with_label_values(&[self.mirror.as_str(), outcome]).inc();
-        self.metrics.verified_bytes.with_label_values(&[self.mirror.as_str()]).inc_by(bytes);
+    /// The signature beside the file, where it is asked for. One that is not what the manifest says is left to its own
+    /// verification.
+    async fn sidecar(&self, work: &Work) -> Option<Signed> {
+        let (url, sidecar, keys) = work.examine.signature.as_ref()?;
+        let sidecar = work.release.asset(*sidecar);
+        let response = self.fetcher.get(&Get::new(url, HEAD_DEADLINE)).await.ok()?;
+        response.look(&expected_of(&sidecar.name, sidecar.size)).ok()?;
+        let bytes = response.read(SIDECAR_MAX).await.ok()?;
+        let is_right = digest::digest(&digest::SHA256, &bytes).as_ref() == sidecar.sha256.as_bytes();
+        is_right.then(|| Signed::read(&bytes, keys))
+    }
+
+    async fn hash(
+        &self,
+        work: &Work,
+        response: Response,
+        signed: Option<&Signed>,
+        mark: Fingerprint,
+    ) -> Result<Looked, Wrong> {
+        let asset = work.release.asset(work.copy.asset);
+        let (status, final_url) = (response.status, response.final_url.clone());
+        let mut examination = Examination::new(&work.release, work.copy.asset, &work.examine, signed);
+        let look_on = |chunk: &[u8]| examination.update(chunk);
+        let hashed = response.hash_beside(asset.size, &self.pace, look_on).await?;
+        if hashed.sha256 == asset.sha256 {
+            return Ok(Looked { mark, bytes: hashed.size, found: examination.finish(), is_whole: true });
+        }
+        let detail = format!("the bytes hash to {}, the manifest says {}", hashed.sha256, asset.sha256);
+        Err(other_bytes(&asset.name, &hashed, status, &final_url, detail))
+    }
+
+    async fn compare(
+        &self,
+        work: &Work,
+        response: Response,
+        range: (u64, u64),
+        digest: BlockDigest,
+        mark: Fingerprint,
+    ) -> Result<Looked, Wrong> {
+        let (first, last) = range;
+        let (status, final_url) = (response.status, response.final_url.clone());
+        let hashed = response.hash(last - first + 1, &self.pace).await?;
+        if block_digest(&hashed.sha256) == digest {
+            return Ok(Looked { mark, bytes: hashed.size, found: Found::default(), is_whole: false });
+        }
+        let detail = format!("bytes {first}-{last} are not those of the file that was verified");
+        let name = &work.release.asset(work.copy.asset).name;
+        Err(other_bytes(name, &hashed, status, &final_url, detail))
+    }
+
+    fn count(&self, work: &Work, purpose: Purpose, wrong: Option<&Wrong>, bytes: u64) {
+        let mirror = self.mirror.as_str();
+        let fault = wrong.map(|wrong| wrong.fault.as_str());
+        self.metrics.verification_bytes.with_label_values(&[mirror, purpose.as_str()]).inc_by(bytes);
+        if work.purpose == Purpose::Sample {
+            let right = if purpose == Purpose::Sample { "right" } else { "no_ranges" };
+            self.metrics.samples.with_label_values(&[mirror, fault.unwrap_or(right)]).inc();
+        }
+        if purpose != Purpose::Sample {
+            let outcome = fault.unwrap_or("verified");
+            self.metrics.verifications.with_label_values(&[mirror, outcome]).inc();
+        }
         let asset = &work.release.asset(work.copy.asset).name;
         let (product, version) = (&work.copy.release.product, &work.copy.release.version);
+        let purpose = purpose.as_str();
         match wrong {
             None => {
-                tracing::debug!(mirror = %self.mirror, %product, %version, asset, bytes, "a copy is verified")
+                tracing::debug!(mirror, %product, %version, asset, bytes, purpose, "a copy is right")
             }
             Some(wrong) if wrong.fault == CopyFault::Missing => {
-                tracing::debug!(mirror = %self.mirror, %product, %version, asset, "a copy is missing");
+                tracing::debug!(mirror, %product, %version, asset, purpose, "a copy is missing");
             }
             Some(wrong) => tracing::warn!(
-                mirror = %self.mirror, %product, %version, asset,
+                mirror, %product, %version, asset, purpose,
                 reason = %wrong.fault, detail = wrong.evidence.detail,
                 "a copy could not be verified"
             ),
         }
     }
+}
+
+/// A look that found nothing wrong.
+struct Looked {
+    mark: Fingerprint,
+    bytes: u64,
+    found: Found,
+    /// Not only a block was read.
+    is_whole: bool,
+}
+
+/// What is wrong where the length is right and the bytes are not.
+fn other_bytes(name: &str, hashed: &Hashed, status: StatusCode, final_url: &Url, detail: String) -> Wrong {
+    let html = looks_like_html(&hashed.first_bytes) && !expected_of(name, 0).html_is_fine;
+    let evidence = Evidence {
+        status: Some(status.as_u16()),
+        size: Some(hashed.size),
+        sha256: Some(hashed.sha256.to_string()),
+        first_bytes: printable(&hashed.first_bytes),
+        final_url: Some(final_url.as_str().chars().take(500).collect()),
+        detail,
+    };
+    Wrong { fault: if html { CopyFault::Html } else { CopyFault::WrongDigest }, evidence }
 }

@@ -96,7 +96,10 @@ impl Recorded {
                 self.copies.retain(|(m, _, _), _| *m != mirror);
             }
             // Nothing that decides whom to send where.
-            Observation::Examined { .. } | Observation::Blocks { .. } | Observation::Single { .. } => {}
+            Observation::Examined { .. }
+            | Observation::Blocks { .. }
+            | Observation::BlocksGone { .. }
+            | Observation::Single { .. } => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use waypost::model::{CopyFault, MirrorName, Timestamp};
 use waypost::snapshot::Snapshot;
 use waypost::store::Action;
 use waypost::workers::Prepared;
-use waypost::workers::fact::{Fact, Found, NextWork, ProbeTarget, Probed, Verified, Work, Wrong};
+use waypost::workers::fact::{Fact, Found, NextWork, ProbeTarget, Probed, Purpose, Verified, Work, Wrong};
 use waypost::workers::publish::{Effects, World};
 
 use super::event::Reads;
@@ -111,6 +111,8 @@ pub struct Service {
     probing: Vec<Option<Probing>>,
     hashing: Vec<Hashing>,
     verifiers: Vec<Verifier>,
+    /// Chooses what is sampled.
+    draw: u64,
 }
 
 impl Service {
@@ -130,6 +132,7 @@ impl Service {
             probing: Vec::new(),
             hashing: Vec::new(),
             verifiers: vec![Verifier::Awake; mirrors],
+            draw: 1,
             setup,
         };
         service.workers_start();
@@ -262,7 +265,8 @@ impl Service {
         if self.hashing.iter().filter(|hashing| hashing.mirror == mirror).count() >= CONCURRENCY {
             return false;
         }
-        match self.world.next_work(&name(mirror), self.now) {
+        self.draw = self.draw.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        match self.world.next_work(&name(mirror), self.now, self.draw >> 16) {
             NextWork::Nothing { until } => {
                 self.verifiers[mirror] = Verifier::Asleep(until);
                 false
@@ -293,9 +297,10 @@ impl Service {
         let Hashing { work, began, head, body, .. } = self.hashing.remove(which % self.hashing.len());
         let (head, body) =
             (head.unwrap_or_else(|| site.read(&work.url)), body.unwrap_or_else(|| site.read(&work.url)));
+        let mark = work.examine.sample.and_then(|sample| sample.mark);
         let outcome = match breaks {
             true => Err(CopyFault::Broken),
-            false => hash(head, body, &work.release, work.copy.asset),
+            false => hash(head, body, &work.release, work.copy.asset, mark),
         };
         let sha256 = work.release.asset(work.copy.asset).sha256;
         let verified = Verified {
@@ -306,7 +311,10 @@ impl Service {
             found: Found::default(),
         };
         self.world.apply(Fact::Verified(verified), self.now);
-        self.oracle.hashed(work.url.as_str(), sha256, began, outcome.map(drop));
+        // A block that is right proves nothing of the file.
+        if work.purpose != Purpose::Sample || outcome.is_err() {
+            self.oracle.hashed(work.url.as_str(), sha256, began, outcome.map(drop));
+        }
         true
     }
 }

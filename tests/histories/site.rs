@@ -182,10 +182,11 @@ pub fn hash(
     body: Result<File, CopyFault>,
     release: &Release,
     asset: u32,
+    validator: Option<Fingerprint>,
 ) -> Result<Fingerprint, CopyFault> {
     let asset = release.asset(asset);
     let (status, headers) = head?.head(false);
-    let expected = Expected { size: asset.size, range: None, validator: None, html_is_fine: false };
+    let expected = Expected { size: asset.size, range: None, validator, html_is_fine: false };
     let seen = look(status, &headers, &expected)?;
     match body?.content {
         Content::Bytes(sha256) if sha256 == asset.sha256 => Ok(seen.fingerprint),

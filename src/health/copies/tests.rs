@@ -46,6 +46,18 @@ fn a_release_keeps_the_moment_when_it_first_became_whole_until_assets_are_added(
 }
 
 #[test]
+fn the_verified_copies_are_counted_through() {
+    for assets in [1, 64, 130] {
+        let mut copies = whole(assets);
+        assert!((0..assets).all(|n| copies.nth_held(n) == Some(n)) && copies.nth_held(assets).is_none());
+        copies.fail(assets / 2, CopyFault::Missing, None, NOW, PACE);
+        let counted: Vec<_> = (0..assets).map_while(|n| copies.nth_held(n)).collect();
+        assert_eq!(counted, copies.held().collect::<Vec<_>>());
+        assert_eq!(copies.nth_held(assets - 1), None);
+    }
+}
+
+#[test]
 fn a_corrupt_copy_is_out_at_once_and_tried_again_ever_later() {
     let mut copies = whole(3);
     copies.fail(1, CopyFault::WrongDigest, Some(Evidence::default()), NOW, PACE);

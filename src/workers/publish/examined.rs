@@ -1,17 +1,188 @@
 //! What is known of a release beside its manifest and its copies: what was found while whole files went by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::model::SignatureState;
+use crate::catalog::checksums::{CHECKSUMS_MAX, is_checksums_name};
+use crate::catalog::{Asset, Release, ReleaseId};
+use crate::config::MinisignKey;
+use crate::health::{Blocks, Copies};
+use crate::model::{AssetIndex, ProductName, Sha256, SignatureState, Timestamp, Version};
+use crate::store::Observation;
+use crate::workers::fact::{CopyRef, Examine, Found};
+
+use super::releases::Known;
+use super::world::World;
+
+/// How long a file is left alone that was hashed only to be examined, and in vain.
+const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
 /// What was found, by the name of the asset; assets that are not named were not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Examined {
+    /// Digest of the trusted keys that the signatures were verified with.
+    pub keys: String,
     /// Signatures that were verified, or failed to.
     pub signatures: BTreeMap<String, SignatureState>,
     /// Published files of checksums that were read: what in them contradicts the manifest, or nothing.
     pub checksums: BTreeMap<String, Option<String>>,
+}
+
+/// The asset that is the signature of another.
+fn sidecar_of(release: &Release, asset: &Asset) -> Option<AssetIndex> {
+    release.by_name(&format!("{}.minisig", asset.name))
+}
+
+fn fingerprint(keys: &[MinisignKey]) -> String {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    keys.iter().for_each(|key| hash.update(format!("{}\n", key.as_str()).as_bytes()));
+    HEXLOWER.encode(hash.finish().as_ref())
+}
+
+impl Known {
+    /// What is known of an asset's signature.
+    pub(super) fn signature(&self, asset: &Asset) -> SignatureState {
+        match self.examined.signatures.get(&*asset.name) {
+            Some(state) => *state,
+            None if sidecar_of(&self.release, asset).is_some() => SignatureState::Unchecked,
+            None => SignatureState::Unsigned,
+        }
+    }
+
+    /// What a published file of checksums says against the manifest.
+    pub(super) fn contradiction(&self, asset: &Asset) -> Option<&str> {
+        self.examined.checksums.get(&*asset.name)?.as_deref()
+    }
+
+    /// The sidecar of an asset whose signature is to be verified still.
+    fn unverified(&self, asset: &Asset, keys: &[MinisignKey]) -> Option<AssetIndex> {
+        let is_asked = !keys.is_empty() && !self.examined.signatures.contains_key(&*asset.name);
+        is_asked.then(|| sidecar_of(&self.release, asset)).flatten()
+    }
+
+    /// Whether it is a file of checksums that is to be read still.
+    fn is_unread(&self, asset: &Asset) -> bool {
+        is_checksums_name(&asset.name)
+            && asset.size <= CHECKSUMS_MAX
+            && !self.examined.checksums.contains_key(&*asset.name)
+    }
+
+    /// Finds what has to be examined still, and forgets verdicts of other keys. Says whether there were any.
+    pub(super) fn await_examination(&mut self, keys: &[MinisignKey]) -> bool {
+        let of_other_keys = !self.examined.signatures.is_empty() && self.examined.keys != fingerprint(keys);
+        if of_other_keys {
+            self.examined.signatures.clear();
+        }
+        let wants = |asset: &Asset| self.unverified(asset, keys).is_some() || self.is_unread(asset);
+        let wanting = (0..).zip(&self.release.assets).filter(|(_, asset)| wants(asset));
+        self.unexamined = wanting.map(|(index, _)| (index, Timestamp::default())).collect();
+        of_other_keys
+    }
+
+    /// A verified copy that is hashed again although it is not its turn, because it could not be examined when it was:
+    /// its signature was not there yet, or keys have changed.
+    pub(super) fn next_unexamined(&mut self, copies: &Copies, now: Timestamp) -> Option<AssetIndex> {
+        let signature_is_there = |asset: AssetIndex| {
+            let sidecar = sidecar_of(&self.release, self.release.asset(asset));
+            sidecar.is_none_or(|sidecar| copies.holds(sidecar))
+        };
+        let is_due = |at: Timestamp| at <= now || at > now.after(AGAIN_AFTER);
+        let mut due = self.unexamined.iter().filter(|(_, at)| is_due(**at)).map(|(asset, _)| *asset);
+        let asset = due.find(|asset| copies.holds(*asset) && signature_is_there(*asset))?;
+        self.unexamined.insert(asset, now.after(AGAIN_AFTER));
+        Some(asset)
+    }
+}
+
+impl World {
+    /// Takes in what was known before the restart. Blocks of files that no release has any more go.
+    pub(super) fn load_examined(
+        &mut self,
+        examined: Vec<(ProductName, Version, Vec<u8>)>,
+        blocks: Vec<Sha256>,
+    ) {
+        for (product, version, body) in examined {
+            if let Some(known) = self.releases.get_mut(&ReleaseId { product, version }) {
+                // What cannot be read is examined again.
+                known.examined = serde_json::from_slice(&body).unwrap_or_default();
+            }
+        }
+        self.await_examinations();
+        let assets = self.releases.values().flat_map(|known| &known.release.assets);
+        let published: HashSet<Sha256> = assets.map(|asset| asset.sha256).collect();
+        let (known, gone): (HashSet<_>, HashSet<_>) =
+            blocks.into_iter().partition(|sha256| published.contains(sha256));
+        self.blocks = known;
+        self.dirty.other.extend(gone.into_iter().map(|sha256| Observation::BlocksGone { sha256 }));
+    }
+
+    /// Finds what has to be examined still, in every release.
+    pub(super) fn await_examinations(&mut self) {
+        for (id, known) in &mut self.releases {
+            if known.await_examination(&self.prepared.config.origin.trusted_keys) {
+                self.dirty.examined.insert(id.clone());
+            }
+        }
+    }
+
+    /// What to look at beside the digest while this copy is hashed.
+    pub(super) fn examine(&self, copy: &CopyRef) -> Examine {
+        let Some(known) = self.releases.get(&copy.release) else { return Examine::default() };
+        let asset = known.release.asset(copy.asset);
+        let keys = &self.prepared.config.origin.trusted_keys;
+        let signature = known.unverified(asset, keys).and_then(|sidecar| {
+            let url = self.url_of(&CopyRef { asset: sidecar, ..copy.clone() })?;
+            Some((url, sidecar, keys.clone().into()))
+        });
+        Examine {
+            blocks: Blocks::are_worth_it(asset.size) && !self.blocks.contains(&asset.sha256),
+            signature,
+            checksums: known.is_unread(asset),
+            sample: None,
+        }
+    }
+
+    /// A whole file went by and was right.
+    pub(super) fn was_examined(&mut self, copy: &CopyRef, found: Found) {
+        let Some(known) = self.releases.get_mut(&copy.release) else { return };
+        let release = known.release.clone();
+        let asset = release.asset(copy.asset);
+        if let Some(blocks) = found.blocks
+            && self.blocks.insert(asset.sha256)
+        {
+            self.dirty.other.push(Observation::Blocks { sha256: asset.sha256, body: blocks.to_bytes() });
+        }
+        let (name, mut is_new) = (asset.name.to_string(), false);
+        let (product, version) = (&copy.release.product, &copy.release.version);
+        let keys = &self.prepared.config.origin.trusted_keys;
+        // A verdict of before the keys changed is of the wrong keys.
+        if let Some(state) = found.signature.filter(|_| copy.epoch >= self.keys_from) {
+            is_new |= known.examined.signatures.insert(name.clone(), state) != Some(state);
+            known.examined.keys = fingerprint(keys);
+            if is_new && state.is_wrong() {
+                tracing::warn!(%product, %version, asset = name, reason = %state, "a signature is wrong");
+            }
+        }
+        if let Some(read) = found.checksums {
+            let wrong = read.err();
+            let before = known.examined.checksums.insert(name.clone(), wrong.clone());
+            if before.as_ref() != Some(&wrong) {
+                is_new = true;
+                if let Some(detail) = wrong {
+                    tracing::warn!(%product, %version, asset = name, detail, "published checksums contradict the manifest");
+                }
+            }
+        }
+        if known.unverified(asset, keys).is_none() && !known.is_unread(asset) {
+            known.unexamined.remove(&copy.asset);
+        }
+        if is_new {
+            self.dirty.examined.insert(copy.release.clone());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::health::{Copies, Look, Standing, State, Tally};
 use crate::model::{AssetIndex, CopyFault, Exclusion, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Probed, Purpose, Verified, Wrong};
 
+use super::sampling::Costs;
 use super::world::World;
 
 /// What one mirror holds of one release, and what is being hashed.
@@ -90,8 +91,8 @@ pub struct MirrorState {
     pub(super) probes: usize,
     /// A whole pass that the operator asked for is under way; it is not counted against the budget.
     pub(super) asked_to_verify: bool,
-    /// The day (since the epoch) and the bytes that rechecks have read on it.
-    pub(super) spent: (i64, u64),
+    /// What rechecks and samples cost.
+    pub(super) costs: Costs,
     holdings: HashMap<ReleaseId, Holding>,
 }
 
@@ -109,7 +110,7 @@ impl MirrorState {
             returns_from: 0,
             probes: 0,
             asked_to_verify: false,
-            spent: (0, 0),
+            costs: Costs::default(),
             holdings: HashMap::new(),
         }
     }
@@ -131,6 +132,11 @@ impl MirrorState {
 
     pub(super) fn put(&mut self, id: ReleaseId, copies: Copies) {
         self.holdings.insert(id, Holding::new(copies, 0));
+    }
+
+    /// Whether any copy is being hashed.
+    pub(super) fn is_busy(&self) -> bool {
+        self.holdings.values().any(|holding| !holding.busy.is_empty())
     }
 
     pub(super) fn forget_busy(&mut self) {
@@ -214,9 +220,9 @@ impl World {
         self.ask_again_for_awaited(&mirror, now);
     }
 
-    /// A probe saw something else where a copy should be: the copy is out, and where it was a verified one, its release's
+    /// A probe or a sample saw something else where a copy should be: the copy is out, and where it was a verified one, its release's
     /// other copies there have to be hashed again. Says whether it was.
-    fn contradict(&mut self, copy: &CopyRef, wrong: Wrong, now: Timestamp) -> bool {
+    pub(super) fn contradict(&mut self, copy: &CopyRef, wrong: Wrong, now: Timestamp) -> bool {
         let pace = self.prepared.config.probe.interval;
         let Some(known) = self.releases.get(&copy.release) else { return false };
         let assets = known.release.assets.len() as AssetIndex;
@@ -243,7 +249,7 @@ impl World {
                 product = %copy.release.product,
                 version = %copy.release.version,
                 reason = %wrong.fault,
-                "a probe contradicts a verified copy; the release's copies there are hashed again"
+                "a verified copy is contradicted; the release's copies there are hashed again"
             );
         }
         self.copies_changed(&copy.mirror, &copy.release);
@@ -251,15 +257,13 @@ impl World {
     }
 
     pub(super) fn copy_was_hashed(&mut self, verified: Verified, now: Timestamp) {
-        let Verified { copy, purpose, outcome, bytes, found: _ } = verified;
-        let pace = self.prepared.config.probe.interval;
+        let Verified { copy, purpose, outcome, bytes, found } = verified;
+        let (pace, verify) = (self.prepared.config.probe.interval, self.prepared.config.verify);
         let Some(known) = self.releases.get(&copy.release) else { return };
         let assets = known.release.assets.len() as AssetIndex;
         let Some(state) = self.mirrors.get_mut(&copy.mirror) else { return };
-        if purpose == Purpose::Recheck {
-            let today = now.as_millis() / 86_400_000;
-            let before = if state.spent.0 == today { state.spent.1 } else { 0 };
-            state.spent = (today, before.saturating_add(bytes));
+        if matches!(purpose, Purpose::Recheck | Purpose::Sample) {
+            state.costs.book(&verify, bytes, now);
         }
         let returns = purpose == Purpose::Return
             && state.standing.state == State::Returning
@@ -269,6 +273,10 @@ impl World {
         if !counted_otherwise {
             holding.busy.remove(&copy.asset);
         }
+        if purpose == Purpose::Sample {
+            return self.block_was_compared(&copy, outcome.map(drop), now);
+        }
+        let examined = outcome.is_ok() && !counted_otherwise;
         let look = match outcome {
             Ok(mark) if holding.is_proof(&copy) => {
                 holding.copy_proven_from.remove(&copy.asset);
@@ -306,6 +314,9 @@ impl World {
                 (!fault.contradicts_copy()).then_some(Look::Failed(fault))
             }
         };
+        if examined {
+            self.was_examined(&copy, found);
+        }
         self.copies_changed(&copy.mirror, &copy.release);
         if let Some(look) = look.filter(|_| returns) {
             self.look(&copy.mirror, look, now);

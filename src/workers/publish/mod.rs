@@ -14,16 +14,19 @@ mod inventory;
 mod mirrors;
 mod releases;
 mod reports;
+mod sampling;
 mod view;
 mod wanted;
 mod withdrawals;
 mod work;
 mod world;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::health::Blocks;
 use crate::metrics::Metrics;
 use crate::model::{Clock, Version};
 use crate::snapshot::Published;
@@ -32,7 +35,7 @@ use crate::store::{Action, NewOrder, Order, Store, StoreError};
 pub use self::channels::{Due, Readiness};
 pub use self::world::{Effects, World};
 
-use super::fact::{Call, Fact, Instruction, Reading, Refused};
+use super::fact::{Call, Fact, Instruction, NextWork, Reading, Refused, Sample, Work};
 use super::handle::{Message, Status, Wakers};
 
 /// Messages that are folded into one round at most.
@@ -99,7 +102,13 @@ impl Writer {
                 false
             }
             Message::Call(Call::NextWork(mirror, reply)) => {
-                let _ = reply.send(self.world.next_work(&mirror, now));
+                // Mirrors must not foresee what is looked at.
+                let draw = RandomState::new().hash_one(());
+                let mut next = self.world.next_work(&mirror, now, draw);
+                if let NextWork::Now(work) = &mut next {
+                    self.complete_sample(work);
+                }
+                let _ = reply.send(next);
                 false
             }
             Message::Call(Call::Report(topic, reply)) => {
@@ -118,6 +127,21 @@ impl Writer {
                 }
                 true
             }
+        }
+    }
+
+    /// Reads what a sampled block has to hash to.
+    fn complete_sample(&mut self, work: &mut Work) {
+        let Some(sample) = work.examine.sample.filter(|sample| sample.digest.is_none()) else { return };
+        let asset = work.release.asset(work.copy.asset);
+        let stored = self.store.blocks(&asset.sha256).unwrap_or_else(|error| {
+            self.note_store_error(&error);
+            None
+        });
+        let blocks = stored.and_then(|body| Blocks::from_bytes(&body, asset.size));
+        match blocks.and_then(|blocks| blocks.digest(sample.block)) {
+            Some(digest) => work.examine.sample = Some(Sample { digest: Some(digest), ..sample }),
+            None => self.world.hash_instead(work),
         }
     }
 

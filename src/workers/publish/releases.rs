@@ -32,6 +32,8 @@ pub struct Known {
     pub(super) withdrawn: Option<String>,
     /// What is known of it beside its manifest and its copies.
     pub(super) examined: Examined,
+    /// Assets that are to be examined still, and from when on they may be hashed for that alone.
+    pub(super) unexamined: BTreeMap<AssetIndex, Timestamp>,
     /// Looks in a row that did not list it.
     unlisted: u32,
 }
@@ -39,7 +41,6 @@ pub struct Known {
 impl Known {
     fn new(read: ReadManifest, first_seen: Timestamp) -> Self {
         let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
-        let examined = Examined::default();
         let withdrawn = read.manifest.withdrawn.clone();
         Self {
             release,
@@ -47,7 +48,8 @@ impl Known {
             first_seen,
             warnings: read.warnings,
             withdrawn,
-            examined,
+            examined: Examined::default(),
+            unexamined: BTreeMap::new(),
             unlisted: 0,
         }
     }
@@ -143,7 +145,7 @@ impl World {
             body: read.body.clone(),
             first_seen,
         }));
-        let known = Known::new(read, first_seen);
+        let mut known = Known::new(read, first_seen);
         tracing::info!(
             product = %id.product,
             version = %id.version,
@@ -152,8 +154,10 @@ impl World {
         );
         if let Some(before) = self.releases.get(&id) {
             let now_at = positions(&before.release, &known.release);
+            known.examined = before.examined.clone();
             self.move_copies(&id, &now_at, known.release.assets.len() as AssetIndex);
         }
+        known.await_examination(&self.prepared.config.origin.trusted_keys);
         self.views.touch_release(&id);
         self.releases.insert(id, known);
         self.priority.clear();

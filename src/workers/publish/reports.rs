@@ -13,6 +13,7 @@ use crate::store::Observation;
 use crate::workers::report::{Report, Topic};
 
 use super::channels::{ChannelKey, Readiness};
+use super::mirrors::{Holding, MirrorState};
 use super::releases::Known;
 use super::world::World;
 
@@ -28,7 +29,7 @@ impl World {
     pub fn report(&mut self, topic: &Topic, now: Timestamp, metrics: &Metrics) -> Report {
         match topic {
             Topic::Mirrors => Some(self.mirrors_report()),
-            Topic::Mirror(name) => self.mirror_report(name),
+            Topic::Mirror(name) => self.mirror_report(name, now),
             Topic::Releases => Some(self.releases_report(now)),
             Topic::Release(product, version) => self.release_report(product, version, now),
             Topic::Gate(product, version) => self.gate_report(product, version, now),
@@ -50,6 +51,9 @@ impl World {
                 Observation::Standing { mirror, .. } => drop(self.dirty.standings.insert(mirror)),
                 Observation::Copies { mirror, product, version, .. } => {
                     self.dirty.copies.insert((mirror, ReleaseId { product, version }));
+                }
+                Observation::Examined { product, version, .. } => {
+                    self.dirty.examined.insert(ReleaseId { product, version });
                 }
                 other => self.dirty.other.push(other),
             }
@@ -84,20 +88,36 @@ impl World {
         json!({ "mirrors": self.configured().map(|mirror| self.mirror_line(mirror)).collect::<Vec<_>>() })
     }
 
-    fn mirror_report(&self, name: &MirrorName) -> Report {
+    /// What looking at a mirror's copies again costs, and how far it has come.
+    fn verification_line(&self, state: &MirrorState, now: Timestamp) -> Value {
+        let (bytes, samples) = state.costs.today(now);
+        let oldest = state.holdings().filter_map(|(_, holding)| holding.copies.passed_at()).min();
+        json!({
+            "today_bytes": bytes,
+            "budget_bytes": self.prepared.config.verify.budget,
+            "samples_today": samples,
+            "last_sample_at": state.costs.sampled_at.map(|at| at.to_string()),
+            "last_full_pass_at": oldest.map(|at| at.to_string()),
+            "asked_to_verify": state.asked_to_verify,
+        })
+    }
+
+    fn mirror_report(&self, name: &MirrorName, now: Timestamp) -> Report {
         let mirror = self.configured().find(|mirror| mirror.name == *name)?;
         let mut report = self.mirror_line(mirror);
         let state = self.mirrors.get(name)?;
         report["hosts"] = json!(state.hosts);
+        report["verification"] = self.verification_line(state, now);
         let mut releases: Vec<_> = state.holdings().collect();
         releases
             .sort_by(|(a, _), (b, _)| (&a.product, a.version.bare()).cmp(&(&b.product, b.version.bare())));
-        let line = |(id, holding): (&ReleaseId, &super::mirrors::Holding)| {
+        let line = |(id, holding): (&ReleaseId, &Holding)| {
             json!({
                 "product": id.product,
                 "version": id.version,
                 "complete": holding.copies.is_complete(),
                 "copies": holding.copies.tally(),
+                "passed_at": holding.copies.passed_at().map(|at| at.to_string()),
                 "trouble": self.trouble(id, &holding.copies),
             })
         };
@@ -220,7 +240,15 @@ impl World {
         let id = ReleaseId { product: product.clone(), version };
         let known = self.releases.get(&id)?;
         let mut report = self.release_line(known, now);
-        let asset = |asset: &crate::catalog::Asset| json!({ "name": asset.name, "size": asset.size, "sha256": asset.sha256.to_string() });
+        let asset = |asset: &crate::catalog::Asset| {
+            json!({
+                "name": asset.name,
+                "size": asset.size,
+                "sha256": asset.sha256.to_string(),
+                "signature": known.signature(asset),
+                "contradicts_manifest": known.contradiction(asset),
+            })
+        };
         report["files"] = known.release.assets.iter().take(ASSETS_MAX).map(asset).collect();
         let holds = |mirror: &Mirror| {
             let copies = self.mirrors.get(&mirror.name).and_then(|state| state.copies(&id));

@@ -7,7 +7,11 @@ use crate::health::{Copies, State};
 use crate::model::{AssetIndex, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Examine, ExpectedCopy, NextWork, ProbeTarget, Purpose, Work};
 
+use super::sampling::Draw;
 use super::world::World;
+
+/// A copy to look at, and why.
+pub(super) type Picked = (ReleaseId, AssetIndex, Purpose);
 
 impl World {
     /// What to probe a mirror with: in turn the copies that it is known to hold, else in turn those that it should hold
@@ -43,46 +47,57 @@ impl World {
         Some((id, (turn / self.priority.len() % assets.max(1)) as AssetIndex))
     }
 
-    fn url_of(&self, copy: &CopyRef) -> Option<Url> {
+    pub(super) fn url_of(&self, copy: &CopyRef) -> Option<Url> {
         let mirrors = self.compiled();
         let release = &self.releases.get(&copy.release)?.release;
         mirrors.get(mirrors.id_of(&copy.mirror)?).url(release, release.asset(copy.asset)).parse().ok()
     }
 
-    /// The next copy to hash on a mirror, which counts as being hashed from now on.
-    pub fn next_work(&mut self, mirror: &MirrorName, now: Timestamp) -> NextWork {
+    /// The next copy to hash on a mirror, which counts as being hashed from now on. `draw` is any number that mirrors
+    /// cannot foresee; it chooses what is sampled.
+    pub fn next_work(&mut self, mirror: &MirrorName, now: Timestamp, draw: u64) -> NextWork {
         self.by_priority();
+        let mut draw = Draw(draw);
         let (picked, until) = match self.mirrors.get(mirror).map(|state| state.standing.state) {
             None | Some(State::New | State::Down) => (None, None),
             Some(State::Returning) => (self.next_return(mirror), None),
             Some(State::Healthy) => {
                 let (first, until) = self.next_first(mirror, now);
-                (first.or_else(|| self.next_recheck(mirror, now)), until)
+                match first.or_else(|| self.next_recheck(mirror, now)) {
+                    Some(picked) => (Some(picked), until),
+                    None => match self.next_sample(mirror, now, &mut draw) {
+                        Ok(picked) => (Some(picked), until),
+                        Err(due) => (None, until.into_iter().chain(due).min()),
+                    },
+                }
             }
         };
-        let work = picked.and_then(|(id, asset, purpose)| self.hand_out(mirror, id, asset, purpose));
+        let work = picked.and_then(|picked| self.hand_out(mirror, picked, &mut draw));
         work.map_or(NextWork::Nothing { until }, |work| NextWork::Now(Box::new(work)))
     }
 
     fn hand_out(
         &mut self,
         mirror: &MirrorName,
-        id: ReleaseId,
-        asset: AssetIndex,
-        purpose: Purpose,
+        (id, asset, purpose): Picked,
+        draw: &mut Draw,
     ) -> Option<Work> {
         let release = self.releases.get(&id)?.release.clone();
         let assets = release.assets.len() as AssetIndex;
         let copy = CopyRef { mirror: mirror.clone(), release: id, asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
         self.mirrors.get_mut(mirror)?.holding(&copy.release, assets, self.epoch).busy.insert(asset);
-        Some(Work { copy, release, url, purpose, examine: Examine::default() })
+        let examine = match purpose {
+            Purpose::Sample => Examine { sample: self.sample(&copy, draw), ..Examine::default() },
+            Purpose::First | Purpose::Return | Purpose::Recheck => self.examine(&copy),
+        };
+        Some(Work { copy, release, url, purpose, examine })
     }
 
     /// Any one of its verified copies, the smallest of the most important release.
-    fn next_return(&self, mirror: &MirrorName) -> Option<(ReleaseId, AssetIndex, Purpose)> {
+    fn next_return(&self, mirror: &MirrorName) -> Option<Picked> {
         let state = self.mirrors.get(mirror)?;
-        if state.holdings().any(|(_, holding)| !holding.busy.is_empty()) {
+        if state.is_busy() {
             return None;
         }
         let held = |id: &&ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
@@ -92,11 +107,7 @@ impl World {
         Some((id.clone(), smallest, Purpose::Return))
     }
 
-    fn next_first(
-        &mut self,
-        mirror: &MirrorName,
-        now: Timestamp,
-    ) -> (Option<(ReleaseId, AssetIndex, Purpose)>, Option<Timestamp>) {
+    fn next_first(&mut self, mirror: &MirrorName, now: Timestamp) -> (Option<Picked>, Option<Timestamp>) {
         let Some(state) = self.mirrors.get_mut(mirror) else { return (None, None) };
         let mut until: Option<Timestamp> = None;
         for id in &self.priority {
@@ -113,26 +124,21 @@ impl World {
     }
 
     /// A copy that was verified long ago, as far as the day's budget goes; one pass at a time.
-    fn next_recheck(
-        &mut self,
-        mirror: &MirrorName,
-        now: Timestamp,
-    ) -> Option<(ReleaseId, AssetIndex, Purpose)> {
+    fn next_recheck(&mut self, mirror: &MirrorName, now: Timestamp) -> Option<Picked> {
         let verify = self.prepared.config.verify;
         let state = self.mirrors.get_mut(mirror)?;
-        let today = now.as_millis() / 86_400_000;
-        let spent = if state.spent.0 == today { state.spent.1 } else { 0 };
-        let affordable = state.asked_to_verify || spent < verify.budget;
-        if !affordable || state.holdings().any(|(_, holding)| !holding.busy.is_empty()) {
+        let affordable = state.asked_to_verify || state.costs.is_affordable(&verify, now);
+        if !affordable || state.is_busy() {
             return None;
         }
         for id in &self.priority {
-            let Some(known) = self.releases.get(id) else { continue };
+            let Some(known) = self.releases.get_mut(id) else { continue };
             let holding = state.holding(id, known.release.assets.len() as AssetIndex, self.epoch);
             if holding.copies.is_stale(now, verify.recheck) {
                 holding.copies.begin_pass_if_none();
             }
-            if let Some(asset) = holding.copies.next_of_pass(now) {
+            let unexamined = known.next_unexamined(&holding.copies, now);
+            if let Some(asset) = unexamined.or_else(|| holding.copies.next_of_pass(now)) {
                 return Some((id.clone(), asset, Purpose::Recheck));
             }
         }

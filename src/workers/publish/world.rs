@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Ready};
 use crate::health::{Copies, Standing};
-use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, ProductName, Sha256, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
 use crate::workers::fact::{Fact, OriginRefusal};
 use crate::workers::prepare::Prepared;
@@ -46,6 +46,7 @@ pub struct Withdrawal {
 pub(super) struct Dirty {
     pub standings: BTreeSet<MirrorName>,
     pub copies: HashSet<(MirrorName, ReleaseId)>,
+    pub examined: HashSet<ReleaseId>,
     /// Observations that are ready as they are.
     pub other: Vec<Observation>,
 }
@@ -92,6 +93,10 @@ pub struct World {
     pub(super) priority: Vec<ReleaseId>,
     /// Releases that a channel waits for.
     pub(super) awaited: HashSet<ReleaseId>,
+    /// Files whose blocks are in the store.
+    pub(super) blocks: HashSet<Sha256>,
+    /// Signatures that were looked at before this epoch were verified with other keys.
+    pub(super) keys_from: u64,
     pub(super) dirty: Dirty,
     pub(super) wake: BTreeSet<MirrorName>,
     pub(super) views: Views,
@@ -117,12 +122,15 @@ impl World {
             origin_read_at: None,
             priority: Vec::new(),
             awaited: HashSet::new(),
+            blocks: HashSet::new(),
+            keys_from: 0,
             dirty: Dirty::default(),
             wake: BTreeSet::new(),
             views: Views::default(),
             prepared,
         };
         world.load_manifests(loaded.manifests);
+        world.load_examined(loaded.examined, loaded.blocks);
         for (mirror, body) in loaded.standings {
             // What cannot be read is of no place that is configured, and goes.
             let stored: Option<StoredStanding> = serde_json::from_slice(&body).ok();
@@ -206,8 +214,14 @@ impl World {
     }
 
     fn reload(&mut self, prepared: Box<Prepared>, now: Timestamp) {
+        let keys = |prepared: &Prepared| prepared.config.origin.trusted_keys.clone();
+        let keys_changed = keys(&self.prepared) != keys(&prepared);
         self.prepared = prepared;
         self.adopt_mirrors(now);
+        if keys_changed {
+            self.keys_from = self.epoch;
+            self.await_examinations();
+        }
         // The workers were replaced: what they had in hand will not come back.
         self.mirrors.values_mut().for_each(MirrorState::forget_busy);
         self.wake.extend(self.mirrors.keys().cloned());
@@ -258,6 +272,13 @@ impl World {
             if let Some(copies) = self.mirrors.get(&mirror).and_then(|state| state.copies(&id)) {
                 let ReleaseId { product, version } = id;
                 observations.push(Observation::Copies { mirror, product, version, body: copies.to_bytes() });
+            }
+        }
+        for id in dirty.examined {
+            if let Some(known) = self.releases.get(&id) {
+                let body = serde_json::to_vec(&known.examined).unwrap_or_default();
+                let ReleaseId { product, version } = id;
+                observations.push(Observation::Examined { product, version, body });
             }
         }
         Effects { observations, wake: std::mem::take(&mut self.wake) }

@@ -1,0 +1,101 @@
+//! Signatures of assets: minisign, verified while the file goes by.
+
+use minisign_verify::{Error, PublicKey, Signature, StreamVerifier};
+
+use crate::config::MinisignKey;
+use crate::model::SignatureState;
+
+/// Largest sidecar that is read, in bytes; a minisign signature has about 300.
+pub(super) const SIDECAR_MAX: usize = 64 << 10;
+/// Largest file with a signature of the legacy kind, which needs the whole file in memory.
+const LEGACY_MAX: u64 = 16 << 20;
+
+/// What a sidecar holds, and the trusted keys.
+pub(super) struct Signed {
+    /// `None`: it is no signature.
+    signature: Option<Signature>,
+    keys: Vec<PublicKey>,
+}
+
+impl Signed {
+    /// Reads a `.minisig` file.
+    pub(super) fn read(sidecar: &[u8], keys: &[MinisignKey]) -> Self {
+        let signature = std::str::from_utf8(sidecar).ok().and_then(|text| Signature::decode(text).ok());
+        let keys = keys.iter().filter_map(|key| PublicKey::from_base64(key.as_str()).ok()).collect();
+        Self { signature, keys }
+    }
+
+    /// Begins to verify a file of this size.
+    pub(super) fn check(&self, size: u64) -> Check<'_> {
+        let Some(signature) = &self.signature else {
+            return Check::Impossible("the .minisig file is no minisign signature");
+        };
+        let mut streams = Vec::new();
+        for key in &self.keys {
+            match key.verify_stream(signature) {
+                Ok(stream) => streams.push(stream),
+                Err(Error::UnsupportedLegacyMode) if size > LEGACY_MAX => {
+                    return Check::Impossible(
+                        "a legacy signature needs the file in memory, and this one has more than 16 MiB: \
+                         sign it with `minisign -H`",
+                    );
+                }
+                Err(Error::UnsupportedLegacyMode) => return Check::Legacy(self, signature, Vec::new()),
+                // Made with another key.
+                Err(_) => {}
+            }
+        }
+        Check::Hashed(signature, streams)
+    }
+}
+
+/// Whether the trusted comment names this file, in a field `file:NAME` as minisign writes it: so that an old signed file
+/// under a new name is not taken for the new one.
+fn names(signature: &Signature, asset: &str) -> bool {
+    let file_name = asset.rsplit('/').next().unwrap_or(asset);
+    let file = signature.trusted_comment().split('\t').find_map(|field| field.strip_prefix("file:"));
+    file.is_some_and(|file| file == asset || file == file_name)
+}
+
+/// A verification under way.
+pub(super) enum Check<'a> {
+    /// Of a file that is hashed first, with every key that the signature may be of; with none it is bad.
+    Hashed(&'a Signature, Vec<StreamVerifier<'a>>),
+    /// Of the legacy kind; the file so far.
+    Legacy(&'a Signed, &'a Signature, Vec<u8>),
+    /// It cannot be verified, and why.
+    Impossible(&'static str),
+}
+
+impl Check<'_> {
+    /// The next bytes of the file.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Hashed(_, streams) => streams.iter_mut().for_each(|stream| stream.update(bytes)),
+            Self::Legacy(_, _, whole) => whole.extend_from_slice(bytes),
+            Self::Impossible(_) => {}
+        }
+    }
+
+    /// What the signature is worth for the file of this name, after its last byte.
+    pub(super) fn verdict(self, asset: &str) -> SignatureState {
+        let (signature, is_good) = match self {
+            Self::Hashed(signature, mut streams) => {
+                (signature, streams.iter_mut().any(|stream| stream.finalize().is_ok()))
+            }
+            Self::Legacy(signed, signature, whole) => {
+                let verifies = |key: &PublicKey| key.verify(&whole, signature, true).is_ok();
+                (signature, signed.keys.iter().any(verifies))
+            }
+            Self::Impossible(why) => {
+                tracing::warn!(asset, why, "a signature cannot be verified");
+                return SignatureState::Unreadable;
+            }
+        };
+        match is_good {
+            false => SignatureState::BadSignature,
+            true if names(signature, asset) => SignatureState::Good,
+            true => SignatureState::SignatureForAnother,
+        }
+    }
+}
