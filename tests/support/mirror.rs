@@ -29,6 +29,8 @@ pub enum Behaviour {
     PagePadded,
     /// The bytes with `Content-Encoding: gzip`.
     Gzip,
+    /// The right bytes, all of them whatever range was asked for.
+    NoRanges,
     /// An error.
     Status(u16),
     /// 500, one each time the gate is opened; until then it says nothing.
@@ -262,6 +264,10 @@ impl<S: AsyncWrite + Unpin> Reply<'_, S> {
         };
         match behaviour {
             None => self.file(&file).await,
+            Some(Behaviour::NoRanges) => {
+                self.range = None;
+                self.file(&file).await
+            }
             Some(Behaviour::Corrupt) => self.file(&File { bytes: corrupted(&file.bytes), ..file }).await,
             Some(Behaviour::Truncated) => {
                 let bytes = file.bytes.slice(..file.bytes.len() / 2);
