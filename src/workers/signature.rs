@@ -99,3 +99,59 @@ impl Check<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// What the first minisign wrote for a file that holds `test`; from the tests of minisign-verify.
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const LEGACY: &str = "untrusted comment: signature from minisign secret key
+RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=
+trusted comment: timestamp:1555779966\tfile:test
+QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==
+";
+
+    fn keys() -> Vec<MinisignKey> {
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n[origin]\nurl = \"origin\"\ntrusted_keys = [\"{KEY}\"]\n\
+             [[mirror]]\nname = \"m\"\nurl = \"http://m.example/\"\n"
+        );
+        config::parse(&text, std::path::Path::new("/waypost.toml")).unwrap().config.origin.trusted_keys
+    }
+
+    fn verdict(sidecar: &str, size: u64, file: &[u8], name: &str) -> SignatureState {
+        let signed = Signed::read(sidecar.as_bytes(), &keys());
+        let mut check = signed.check(size);
+        file.chunks(3).for_each(|chunk| check.update(chunk));
+        check.verdict(name)
+    }
+
+    #[test]
+    fn a_legacy_signature_is_verified_as_long_as_the_file_is_small() {
+        assert_eq!(verdict(LEGACY, 4, b"test", "test"), SignatureState::Good);
+        assert_eq!(verdict(LEGACY, 4, b"Test", "test"), SignatureState::BadSignature);
+        assert_eq!(verdict(LEGACY, 4, b"test", "test-2"), SignatureState::SignatureForAnother);
+        assert_eq!(verdict(LEGACY, LEGACY_MAX + 1, b"test", "test"), SignatureState::Unreadable);
+    }
+
+    #[test]
+    fn a_trusted_comment_that_was_rewritten_is_a_bad_signature() {
+        let renamed = LEGACY.replace("file:test", "file:test-2");
+        assert_eq!(verdict(&renamed, 4, b"test", "test-2"), SignatureState::BadSignature);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_sidecar_makes_it_panic(at in 0..LEGACY.len(), byte in proptest::prelude::any::<u8>(), cut: bool) {
+            let mut sidecar = LEGACY.as_bytes().to_vec();
+            sidecar[at] = byte;
+            if cut {
+                sidecar.truncate(at);
+            }
+            let signed = Signed::read(&sidecar, &keys());
+            signed.check(4).verdict("test");
+        }
+    }
+}
