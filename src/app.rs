@@ -147,6 +147,7 @@ impl App {
         let writer = writer.start(messages)?;
         let counters = [Some(&public), Some(&local), admin.as_ref()];
         let counters = counters.into_iter().flatten().map(Server::counters).collect::<Vec<_>>();
+        let poll = Arc::new(Notify::new());
         let plane = |door| {
             let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
             Admin::new(
@@ -156,6 +157,7 @@ impl App {
                 status.clone(),
                 metrics.clone(),
                 clock.clone(),
+                poll.clone(),
             )
             .with_listeners(listeners)
         };
@@ -169,7 +171,7 @@ impl App {
             tls,
             fetcher,
             reload: Arc::new(Notify::new()),
-            poll: Arc::new(Notify::new()),
+            poll: Arc::clone(&poll),
             config: Arc::clone(&config),
         };
         let handler = Public::new(published, Arc::clone(&status), config.log.access);

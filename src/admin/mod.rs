@@ -19,6 +19,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
 use crate::model::{Clock, MirrorName, ProductName, Role};
@@ -38,6 +39,7 @@ pub struct Admin {
     status: Arc<Status>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    poll: Arc<Notify>,
     listeners: Vec<(&'static str, Arc<ServerCounters>)>,
 }
 
@@ -62,10 +64,12 @@ enum Refusal {
     BadMethod(&'static str),
     /// The service cannot answer just now.
     Unavailable(String),
+    /// What was waited for did not come in time.
+    TooLate(String),
 }
 
 impl Admin {
-    /// Answers from the snapshot and from the writer.
+    /// Answers from the snapshot and from the writer; `poll` wakes the look at the origin.
     pub fn new(
         door: Door,
         published: Arc<Published>,
@@ -73,8 +77,9 @@ impl Admin {
         status: Arc<Status>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
+        poll: Arc<Notify>,
     ) -> Self {
-        Self { door, published, handle, status, metrics, clock, listeners: Vec::new() }
+        Self { door, published, handle, status, metrics, clock, poll, listeners: Vec::new() }
     }
 
     /// Shows these listeners' counters in the metrics.
@@ -236,6 +241,7 @@ impl From<Refusal> for Response<Body> {
             Refusal::PreconditionFailed(detail) => (StatusCode::PRECONDITION_FAILED, detail.as_str()),
             Refusal::BadMethod(allowed) => (StatusCode::METHOD_NOT_ALLOWED, *allowed),
             Refusal::Unavailable(detail) => (StatusCode::SERVICE_UNAVAILABLE, detail.as_str()),
+            Refusal::TooLate(detail) => (StatusCode::GATEWAY_TIMEOUT, detail.as_str()),
         };
         let title = status.canonical_reason().unwrap_or("Error");
         let problem =

@@ -13,6 +13,7 @@ use crate::catalog::ReleaseId;
 use crate::model::{ChannelName, MirrorName, ProductName, Role, Version};
 use crate::store::Action;
 use crate::workers::fact::{Instruction, Refused, Wish};
+use crate::workers::report::Topic;
 
 use super::auth::Caller;
 use super::{Admin, Body, Refusal, answers, mirror, no, product};
@@ -21,6 +22,9 @@ use super::{Admin, Body, Refusal, answers, mirror, no, product};
 const BODY_MAX: usize = 16 * 1024;
 /// How long a body may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a look at the origin is waited for.
+const POLL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// An operation, as its path names it.
 #[derive(Debug)]
@@ -163,12 +167,7 @@ impl Operation {
             Self::Channel(ChannelVerb::Rollback, product, channel) => {
                 Ok(Some(Wish::Rollback { product, channel, expected: said.expected.clone() }))
             }
-            Self::Accept => {
-                let sequence = said.sequence;
-                let sequence =
-                    sequence.ok_or_else(|| Refusal::BadRequest("say which sequence".to_owned()))?;
-                plain(Action::OriginAccept { sequence })
-            }
+            Self::Accept => Ok(Some(Wish::AcceptOrigin(said.sequence))),
             Self::Poll => Ok(None),
         }
     }
@@ -182,6 +181,7 @@ impl Admin {
     ) -> Result<Response<Body>, Refusal> {
         let caller = self.door.admit(request.headers(), operation.role())?;
         let mut said = read(request).await?;
+        let looks_again = matches!(operation, Operation::Accept);
         let Some(wish) = operation.wish(&said)? else { return self.poll().await };
         let actor = match caller {
             Caller::Token(name) => name,
@@ -189,14 +189,30 @@ impl Admin {
         };
         let instruction = Instruction { actor, reason: said.reason.unwrap_or_default(), wish };
         match self.handle.order(instruction).await {
-            Ok(order) => Ok(answers::json(StatusCode::OK, &json!({ "order": order }))),
+            Ok(order) => {
+                if looks_again {
+                    self.poll.notify_one();
+                }
+                Ok(answers::json(StatusCode::OK, &json!({ "order": order })))
+            }
             Err(refused) => Err(refused.into()),
         }
     }
 
-    /// Has the origin looked at now.
+    /// Has the origin looked at now; the answer comes when a look that began after the question was published.
     async fn poll(&self) -> Result<Response<Body>, Refusal> {
-        Err(Refusal::Unavailable("the origin cannot be looked at from here yet".to_owned()))
+        let mut looks = self.status.looks.subscribe();
+        let begun = looks.borrow_and_update().begun;
+        self.poll.notify_one();
+        let published = looks.wait_for(|looks| looks.published > begun);
+        // The sender lives as long as the status.
+        if timeout(POLL_DEADLINE, published).await.is_err() {
+            let seconds = POLL_DEADLINE.as_secs();
+            return Err(Refusal::TooLate(format!(
+                "the origin was not read within {seconds} s; the look goes on, and /v1/releases tells how it ends"
+            )));
+        }
+        self.report(Topic::Origin, "origin").await
     }
 }
 

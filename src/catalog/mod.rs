@@ -12,6 +12,7 @@ pub mod manifest;
 mod platform;
 pub mod publish;
 mod release;
+pub mod signature;
 
 pub use platform::Platform;
 pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, versionless};

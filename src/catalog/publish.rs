@@ -17,6 +17,7 @@ use super::index::{IndexError, ManifestPath};
 use super::manifest::{
     ImmutabilityBreach, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, ManifestAsset, ManifestError, changes,
 };
+use super::signature::TrustedComment;
 use crate::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
 use stage::Staging;
 use walk::Found;
@@ -231,7 +232,8 @@ pub fn create(options: &CreateOptions, progress: &dyn Progress) -> Result<Create
         );
     }
     if outcome == Outcome::Changed && manifest_file.with_extension("json.minisig").exists() {
-        notes.push("the manifest has changed: sign it again".into());
+        let comment = TrustedComment::of_release(&options.product, &options.version);
+        notes.push(format!("the manifest has changed: sign it again, with the trusted comment {comment}"));
     }
     let (index_file, sequence) = (entered.file, entered.sequence);
     Ok(Created { manifest, manifest_file, index_file, sequence, outcome, added, notes })

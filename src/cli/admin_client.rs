@@ -88,7 +88,7 @@ impl AdminClient {
     ///
     /// `No` where there is no such thing, `Unknown` where no answer came or the service is not well.
     pub async fn get(&self, target: &str) -> Result<Answer, CliError> {
-        self.ask(Method::GET, target, Bytes::new()).await
+        self.ask(Method::GET, target, Bytes::new(), PATIENCE).await
     }
 
     /// Gives an order.
@@ -97,14 +97,34 @@ impl AdminClient {
     ///
     /// As for [`AdminClient::get`].
     pub async fn post(&self, target: &str, body: &Value) -> Result<Answer, CliError> {
-        self.ask(Method::POST, target, body.to_string().into()).await
+        self.post_patiently(target, body, PATIENCE).await
     }
 
-    async fn ask(&self, method: Method, target: &str, body: Bytes) -> Result<Answer, CliError> {
-        match tokio::time::timeout(PATIENCE, self.exchange(method, target, body)).await {
+    /// Gives an order that takes its time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AdminClient::get`].
+    pub async fn post_patiently(
+        &self,
+        target: &str,
+        body: &Value,
+        patience: Duration,
+    ) -> Result<Answer, CliError> {
+        self.ask(Method::POST, target, body.to_string().into(), patience).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Answer, CliError> {
+        match tokio::time::timeout(patience, self.exchange(method, target, body)).await {
             Ok(Ok((status, body))) => answer(status, body),
             Ok(Err(why)) => Err(self.silent(&why)),
-            Err(_) => Err(self.silent(&format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(self.silent(&format!("no answer within {} s", patience.as_secs()))),
         }
     }
 

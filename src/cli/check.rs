@@ -18,10 +18,10 @@ use crate::app::SOCKET;
 use crate::config::{self, Config, Loaded, OriginAt, Problem};
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
-use crate::model::{Clock, SystemClock};
+use crate::model::{Clock, OriginFault, SystemClock};
 use crate::server::TlsStore;
 use crate::workers::Prepared;
-use crate::workers::fact::{Listed, ReadManifest};
+use crate::workers::fact::{Listed, ReadManifest, Reading};
 use crate::workers::origin::look_once;
 use crate::workers::supervise::fetcher;
 
@@ -236,15 +236,18 @@ impl Report {
             OriginAt::Folder(folder) => format!("{}/", folder.display().to_string().trim_end_matches('/')),
             OriginAt::Url(url) => url.to_string(),
         };
-        let listing = match look_once(&config.origin, fetcher).await {
-            Ok(listing) => listing,
-            Err(why) => {
-                let remedy =
-                    "`waypost manifest create` makes an index; check the path or URL and who may read it";
+        let manifests = match look_once(&config.origin, fetcher).await {
+            Reading::Listing(listing) => listing.manifests,
+            Reading::Unreadable(why) => {
+                let remedy = remedy(why.reason).unwrap_or(
+                    "`waypost manifest create` makes an index; check the path or URL and who may read it",
+                );
                 return self.problem(Finding::new(place, "origin.url", why, remedy));
             }
+            // No sequence was seen before.
+            Reading::WentBack(_) => return,
         };
-        let read = self.manifests(&place, listing.manifests);
+        let read = self.manifests(&place, manifests);
         if read.is_empty() && self.problems.is_empty() {
             let message = "there is no release yet";
             self.warnings.push(Finding::new(
@@ -271,7 +274,8 @@ impl Report {
                 // Nothing was seen before.
                 Listed::Unchanged => {}
                 Listed::Refused(why) => {
-                    self.problem(Finding::new(file, "", why, "correct it, or publish it again"))
+                    let remedy = remedy(why.reason).unwrap_or("correct it, or publish it again");
+                    self.problem(Finding::new(file, "", why, remedy))
                 }
                 Listed::Read(read) => {
                     let warning = |text: &String| Finding::new(&file, "", text, "");
@@ -330,6 +334,22 @@ impl fmt::Display for Summary {
             f,
             "verification  {bytes} are read at first, {hours:.2} hours ({time}) with all mirrors at the same time"
         )
+    }
+}
+
+/// What to do where it is about signatures.
+fn remedy(reason: OriginFault) -> Option<&'static str> {
+    match reason {
+        OriginFault::Unsigned | OriginFault::BadSignature | OriginFault::SignatureForAnother => Some(
+            "sign it with `minisign -S -m FILE -t COMMENT`, the comment \"waypost PRODUCT VERSION\" for a manifest, \
+             \"waypost index SEQUENCE\" for the index; the key belongs into origin.trusted_keys",
+        ),
+        OriginFault::SequenceWentBack
+        | OriginFault::ChangedAfterPublication
+        | OriginFault::WrongDigest
+        | OriginFault::WrongPlace
+        | OriginFault::Invalid
+        | OriginFault::Unreadable => None,
     }
 }
 

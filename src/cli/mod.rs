@@ -14,6 +14,7 @@ pub mod explain;
 pub mod logging;
 pub mod manifest;
 pub mod mirror;
+pub mod origin;
 pub mod outcome;
 pub mod release;
 pub mod serve;
@@ -98,6 +99,16 @@ Examples:
     /// Tokens for the admin listener
     #[command(subcommand, arg_required_else_help = true)]
     Admin(admin::AdminCommand),
+    /// The origin: a look at it now, and an older state of it
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "\
+Examples:
+  waypost origin poll
+  waypost origin accept --reason \"the origin was restored from last night's backup\""
+    )]
+    Origin(origin::OriginCommand),
     /// What mirrors hold, and orders to them
     #[command(subcommand, arg_required_else_help = true)]
     Mirror(mirror::MirrorCommand),
@@ -127,6 +138,7 @@ impl Cli {
             Command::Release(command) => finish(release::run(command)),
             Command::Mirror(command) => finish(mirror::run(command)),
             Command::Channel(command) => finish(channel::run(command)),
+            Command::Origin(command) => finish(origin::run(command)),
             Command::Audit(args) => finish(audit::run(args)),
             Command::Admin(command) => admin::run(command),
         };

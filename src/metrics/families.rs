@@ -45,7 +45,7 @@ pub struct Metrics {
     pub state_lost: IntGauge,
     /// Failed writes to the store.
     pub store_errors: IntCounter,
-    /// Looks at the origin by `outcome` (ok, unreadable).
+    /// Looks at the origin by `outcome` (ok, unreadable, refused).
     pub origin_polls: IntCounterVec,
     /// Manifests that are refused now, by nothing else.
     pub manifests_refused: IntGauge,
@@ -164,7 +164,7 @@ impl Metrics {
                 .keep(IntCounter::new("waypost_store_errors_total", "Writes to the store that failed")),
             origin_polls: make.counters(
                 "waypost_origin_polls_total",
-                "Looks at the origin by outcome (ok, unreadable)",
+                "Looks at the origin by outcome (ok, unreadable, refused)",
                 &["outcome"],
             ),
             manifests_refused: make.gauge("waypost_manifests_refused", "Manifests that are refused now"),

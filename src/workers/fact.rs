@@ -129,6 +129,9 @@ pub struct ReadManifest {
 pub enum Reading {
     /// It could not be read or believed; nothing changes.
     Unreadable(OriginRefusal),
+    /// Its index has this sequence, lower than the lowest that is believed; 0 as well where an index was and is gone.
+    /// Nothing changes.
+    WentBack(u64),
     /// What it says.
     Listing(Listing),
 }
@@ -157,6 +160,15 @@ impl std::fmt::Display for OriginRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.reason, self.detail)
     }
+}
+
+/// What a look at the origin begins with.
+#[derive(Debug, Clone, Default)]
+pub struct OriginLook {
+    /// The lowest sequence of an index that is believed.
+    pub lowest: u64,
+    /// Manifests that were refused, by path: they are read again, changed or not.
+    pub again: Vec<String>,
 }
 
 /// One manifest of a listing.
@@ -261,6 +273,8 @@ pub enum NextWork {
 /// A question or an order; the answer comes through the channel in it.
 #[derive(Debug)]
 pub enum Call {
+    /// A look at the origin begins; everything that was told before has been folded in.
+    BeginLook(oneshot::Sender<OriginLook>),
     /// What to probe a mirror with.
     ProbeTarget(MirrorName, oneshot::Sender<Option<ProbeTarget>>),
     /// What to hash on a mirror.
@@ -289,6 +303,8 @@ pub struct Instruction {
 pub enum Wish {
     /// This, as it is.
     Plain(Action),
+    /// An index may have a lower sequence than was seen: this one, or the one that was refused last.
+    AcceptOrigin(Option<u64>),
     /// A channel is to point to a release.
     Promote {
         /// Which release.

@@ -1,7 +1,7 @@
 //! How everybody else talks to the writer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -11,7 +11,7 @@ use crate::config;
 use crate::model::MirrorName;
 use crate::store::Order;
 
-use super::fact::{Call, Fact, Instruction, NextWork, ProbeTarget, Refused};
+use super::fact::{Call, Fact, Instruction, NextWork, OriginLook, ProbeTarget, Refused};
 use super::report::{Report, Topic};
 
 /// Messages that may wait for the writer; whoever sends more waits.
@@ -49,6 +49,11 @@ impl Handle {
         answer.await.ok()
     }
 
+    /// Begins a look at the origin; `None` once the writer has stopped.
+    pub async fn begin_look(&self) -> Option<OriginLook> {
+        self.ask(Call::BeginLook).await
+    }
+
     /// What to probe a mirror with; `None` where it is not configured any more.
     pub async fn probe_target(&self, mirror: &MirrorName) -> Option<ProbeTarget> {
         self.ask(|reply| Call::ProbeTarget(mirror.clone(), reply)).await.flatten()
@@ -80,6 +85,15 @@ impl Handle {
     }
 }
 
+/// Looks at the origin, numbered from 1 as they begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// The last one that has begun.
+    pub begun: u64,
+    /// The last one that was folded in and published.
+    pub published: u64,
+}
+
 /// What `/readyz` reports beside the snapshot.
 #[derive(Debug)]
 pub struct Status {
@@ -95,10 +109,8 @@ pub struct Status {
     pub store_error: ArcSwapOption<String>,
     /// Who may use the admin listener, as the configuration in force says.
     pub admin: Arc<ArcSwap<config::Admin>>,
-    /// The lowest sequence of an index that is believed.
-    pub sequence: AtomicU64,
-    /// Looks at the origin that were begun and whose end the writer has folded in.
-    pub looks: watch::Sender<u64>,
+    /// How far the looks at the origin are.
+    pub looks: watch::Sender<Looks>,
     /// Why the last reload was refused.
     pub reload_error: ArcSwapOption<String>,
 }
@@ -113,8 +125,7 @@ impl Status {
             changed: watch::Sender::new(()),
             store_error: ArcSwapOption::empty(),
             admin: Arc::new(ArcSwap::from_pointee(admin)),
-            sequence: AtomicU64::new(0),
-            looks: watch::Sender::new(0),
+            looks: watch::Sender::new(Looks::default()),
             reload_error: ArcSwapOption::empty(),
         }
     }

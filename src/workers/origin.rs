@@ -1,4 +1,5 @@
-//! What has been published: manifests from a folder or over HTTP, read again only where they changed.
+//! What has been published: the index and manifests from a folder or over HTTP, believed only where they are signed as
+//! the configuration asks, and read again only where they changed or were refused.
 
 mod folder;
 mod remote;
@@ -11,51 +12,34 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::catalog::index::{Index, ParsedIndex};
+use crate::catalog::signature::{SIGNATURE_BYTES_MAX, SIGNATURE_SUFFIX, TrustedComment, TrustedKeys};
 use crate::config::{Origin, OriginAt};
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
-use crate::model::OriginFault;
+use crate::model::{OriginFault, Sha256};
 
-use super::fact::{Fact, Listed, Listing, OriginRefusal, ReadManifest, Reading};
+use super::fact::{Fact, Listed, OriginRefusal, ReadManifest, Reading};
 use super::handle::Handle;
 
 /// Largest manifest that is read, in bytes.
 const MANIFEST_MAX: u64 = 64 << 20;
 /// Largest index that is read, in bytes.
 const INDEX_MAX: u64 = 64 << 20;
+/// Largest signature that is read, in bytes.
+const SIGNATURE_MAX: u64 = SIGNATURE_BYTES_MAX as u64;
 
 /// What was said of the index, so that it is said again only when it changes.
 #[derive(Debug, Default)]
-struct Notes {
-    said: Vec<String>,
-    sequence: u64,
-}
+struct Notes(Vec<String>);
 
 impl Notes {
-    /// The index, after a word to the operator on what is odd about it and on what this version does not obey.
+    /// The index, after a word to the operator on what is odd about it.
     fn heed(&mut self, parsed: ParsedIndex) -> Index {
-        let ParsedIndex { index, warnings } = parsed;
-        let withdrawn = index.withdrawn.iter().map(|withdrawal| {
-            let (product, version) = (&withdrawal.product, &withdrawal.version);
-            format!(
-                "{product} {version} is withdrawn there, and still handed out: take it out of the manifests"
-            )
-        });
-        let notes: Vec<String> = warnings.into_iter().chain(withdrawn).collect();
-        if notes != self.said {
-            notes.iter().for_each(|note| tracing::warn!(note, "index.json"));
-            self.said = notes;
+        if parsed.warnings != self.0 {
+            parsed.warnings.iter().for_each(|note| tracing::warn!(note, "index.json"));
+            self.0 = parsed.warnings;
         }
-        if index.sequence < self.sequence {
-            let (from, to) = (self.sequence, index.sequence);
-            tracing::warn!(
-                from,
-                to,
-                "index.json: the sequence went back; was the origin restored from a backup?"
-            );
-        }
-        self.sequence = index.sequence;
-        index
+        parsed.index
     }
 }
 
@@ -66,39 +50,45 @@ enum Reader {
 }
 
 impl Reader {
-    fn new(at: OriginAt, fetcher: Fetcher) -> Self {
-        match at {
-            OriginAt::Folder(folder) => Self::Folder(folder::FolderReader::new(folder)),
-            OriginAt::Url(url) => Self::Remote(remote::RemoteReader::new(url, fetcher)),
+    fn new(origin: &Origin, fetcher: Fetcher) -> Self {
+        let keys = TrustedKeys::new(&origin.trusted_keys);
+        match &origin.at {
+            OriginAt::Folder(folder) => Self::Folder(folder::FolderReader::new(folder.clone(), keys)),
+            OriginAt::Url(url) => Self::Remote(remote::RemoteReader::new(url.clone(), keys, fetcher)),
         }
     }
 
-    async fn read(&mut self) -> Result<Listing, OriginRefusal> {
+    /// One look. An index with a sequence below `lowest` is not gone into.
+    async fn read(&mut self, lowest: u64) -> Reading {
+        let reading = match self {
+            Self::Folder(reader) => reader.read(lowest).await,
+            Self::Remote(reader) => reader.read(lowest).await,
+        };
+        reading.unwrap_or_else(Reading::Unreadable)
+    }
+
+    /// What is at these paths is read again, changed or not.
+    fn forget(&mut self, paths: &[String]) {
         match self {
-            Self::Folder(reader) => reader.read().await,
-            Self::Remote(reader) => reader.read().await,
+            Self::Folder(reader) => reader.forget(paths),
+            Self::Remote(reader) => reader.forget(paths),
         }
     }
 }
 
-/// Reads the index and every manifest once, for a check before the service runs.
-///
-/// # Errors
-///
-/// Why the origin cannot be read. A manifest that cannot is `Listed::Refused`.
-pub async fn look_once(origin: &Origin, fetcher: &Fetcher) -> Result<Listing, OriginRefusal> {
-    Reader::new(origin.at.clone(), fetcher.clone()).read().await
+/// Reads the index and every manifest once, for a check before the service runs. What is refused is in the reading.
+pub async fn look_once(origin: &Origin, fetcher: &Fetcher) -> Reading {
+    Reader::new(origin, fetcher.clone()).read(0).await
 }
 
-/// Looks at the origin at every interval, and whenever it is woken; the first time at once.
+/// Looks at the origin at every interval, and whenever it is woken; the first time at once. Ends with the writer.
 pub async fn run(origin: Origin, fetcher: Fetcher, handle: Handle, wake: Arc<Notify>, metrics: Arc<Metrics>) {
     let poll: Duration = origin.poll;
-    let mut reader = Reader::new(origin.at, fetcher);
-    loop {
-        let listing = reader.read().await;
-        let outcome = if listing.is_ok() { "ok" } else { "unreadable" };
-        metrics.origin_polls.with_label_values(&[outcome]).inc();
-        let reading = listing.map_or_else(Reading::Unreadable, Reading::Listing);
+    let mut reader = Reader::new(&origin, fetcher);
+    while let Some(look) = handle.begin_look().await {
+        reader.forget(&look.again);
+        let reading = reader.read(look.lowest).await;
+        metrics.origin_polls.with_label_values(&[outcome(&reading)]).inc();
         handle.tell(Fact::Origin(reading)).await;
         tokio::select! {
             () = wake.notified() => {}
@@ -107,23 +97,91 @@ pub async fn run(origin: Origin, fetcher: Fetcher, handle: Handle, wake: Arc<Not
     }
 }
 
-/// A manifest's bytes, read and checked against what the index says of them.
-fn listed(body: Bytes, sha256: Option<crate::model::Sha256>) -> Listed {
-    match ReadManifest::parse(body) {
-        Ok(read) if sha256.is_some_and(|expected| expected != read.sha256) => {
-            let detail = format!("its SHA-256 is {}, the index says otherwise", read.sha256);
-            refused(OriginFault::WrongDigest, detail)
+/// A look as the metrics tell it.
+fn outcome(reading: &Reading) -> &'static str {
+    match reading {
+        Reading::Listing(_) => "ok",
+        Reading::Unreadable(why) if matches!(why.reason, OriginFault::Unreadable | OriginFault::Invalid) => {
+            "unreadable"
         }
-        Ok(read) => Listed::Read(read),
-        Err(why) => refused(OriginFault::Invalid, why),
+        Reading::Unreadable(_) | Reading::WentBack(_) => "refused",
     }
 }
 
-fn refused(reason: OriginFault, detail: impl Into<String>) -> Listed {
-    Listed::Refused(OriginRefusal { reason, detail: detail.into() })
+/// A signature's file: its bytes, `None` where there is none, or why it cannot be read.
+type SignatureFile = Result<Option<Bytes>, String>;
+
+/// A file of the origin as it was read, with its signature where keys are trusted.
+struct Signed {
+    body: Bytes,
+    signature: Option<SignatureFile>,
 }
 
-/// The origin cannot be read at all.
+impl Signed {
+    /// What the file is signed as; `None` where no signature is asked for.
+    fn comment(&self, name: &str, keys: &TrustedKeys) -> Result<Option<TrustedComment>, OriginRefusal> {
+        let Some(file) = &self.signature else { return Ok(None) };
+        let beside = format!("{name}{SIGNATURE_SUFFIX}");
+        let bytes = match file {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                let detail = format!("there is no {beside}, and origin.trusted_keys asks for one");
+                return Err(OriginRefusal { reason: OriginFault::Unsigned, detail });
+            }
+            Err(why) => return Err(unreadable(format!("{beside} cannot be read: {why}"))),
+        };
+        let comment = keys.verify(&self.body, bytes).map_err(|why| OriginRefusal {
+            reason: OriginFault::BadSignature,
+            detail: format!("{beside} {why}"),
+        })?;
+        Ok(Some(comment))
+    }
+
+    /// The index, where it is signed as it should be.
+    fn index(self, keys: &TrustedKeys) -> Result<ParsedIndex, OriginRefusal> {
+        let comment = self.comment("index.json", keys)?;
+        let parsed = Index::parse(&self.body).map_err(|error| OriginRefusal {
+            reason: OriginFault::Invalid,
+            detail: format!("index.json: {error}"),
+        })?;
+        let sequence = parsed.index.sequence;
+        match comment {
+            Some(comment) if !comment.names_index(sequence) => {
+                Err(for_another(&comment, &TrustedComment::of_index(sequence)))
+            }
+            _ => Ok(parsed),
+        }
+    }
+
+    /// A manifest, held against its signature and what the index says of it.
+    fn manifest(self, sha256: Option<Sha256>, keys: &TrustedKeys) -> Listed {
+        self.believed(sha256, keys).map_or_else(Listed::Refused, Listed::Read)
+    }
+
+    fn believed(self, sha256: Option<Sha256>, keys: &TrustedKeys) -> Result<ReadManifest, OriginRefusal> {
+        let comment = self.comment("manifest.json", keys)?;
+        let read = ReadManifest::parse(self.body)
+            .map_err(|detail| OriginRefusal { reason: OriginFault::Invalid, detail })?;
+        if sha256.is_some_and(|expected| expected != read.sha256) {
+            let detail = format!("its SHA-256 is {}, the index says otherwise", read.sha256);
+            return Err(OriginRefusal { reason: OriginFault::WrongDigest, detail });
+        }
+        let (product, version) = (&read.manifest.product, &read.manifest.version);
+        match comment {
+            Some(comment) if !comment.names_release(product, version) => {
+                Err(for_another(&comment, &TrustedComment::of_release(product, version)))
+            }
+            _ => Ok(read),
+        }
+    }
+}
+
+fn for_another(found: &TrustedComment, expected: &TrustedComment) -> OriginRefusal {
+    let detail = format!("its signature is good, but of {found}; this one's trusted comment is {expected}");
+    OriginRefusal { reason: OriginFault::SignatureForAnother, detail }
+}
+
+/// It cannot be read at all.
 fn unreadable(detail: impl Into<String>) -> OriginRefusal {
     OriginRefusal { reason: OriginFault::Unreadable, detail: detail.into() }
 }
@@ -133,14 +191,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_index_asks_for_in_vain_is_said() {
-        let text = br#"{ "schema": 1, "sequence": 3, "manifests": [], "odd": 1,
-            "withdrawn": [{ "product": "tool", "version": "1.8.2", "reason": "broken" }] }"#;
+    fn what_is_odd_about_an_index_is_said_once() {
         let mut notes = Notes::default();
-        notes.heed(Index::parse(text).unwrap());
-        assert_eq!((notes.said.len(), notes.sequence), (2, 3));
-        assert!(notes.said.iter().any(|note| note.contains("tool 1.8.2 is withdrawn")), "{:?}", notes.said);
+        let odd = br#"{ "schema": 1, "sequence": 3, "manifests": [], "odd": 1 }"#;
+        assert_eq!(notes.heed(Index::parse(odd).unwrap()).sequence, 3);
+        assert_eq!(notes.0.len(), 1);
         notes.heed(Index::parse(br#"{ "schema": 1, "sequence": 4, "manifests": [] }"#).unwrap());
-        assert_eq!((notes.said.len(), notes.sequence), (0, 4));
+        assert!(notes.0.is_empty());
     }
 }

@@ -25,6 +25,8 @@ pub enum Topic {
     Files(MirrorName),
     /// What a mirror holds that it should not, and what it lacks.
     Inventory(MirrorName),
+    /// The last look at the origin.
+    Origin,
     /// Gauges that are set when metrics are read.
     Gauges,
 }

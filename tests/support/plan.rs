@@ -72,11 +72,12 @@ impl Plan {
         let state =
             if server.iter().any(|line| line.starts_with("state")) { "" } else { "state = \"state\"" };
         let url = if origin.iter().any(|line| line.starts_with("url")) { "" } else { "url = \"origin\"" };
+        let poll = if origin.iter().any(|line| line.starts_with("poll")) { "" } else { "poll = \"50ms\"" };
         let lines = |lines: &[String]| lines.join("\n");
         write!(
             text,
             "[server]\nlisten = [\"{ip}:0\"]\nadmin = \"{ip}:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n{state}\n{}\n\
-             [origin]\n{url}\npoll = \"50ms\"\n{}\n[probe]\ninterval = \"50ms\"\n{}\n",
+             [origin]\n{url}\n{poll}\n{}\n[probe]\ninterval = \"50ms\"\n{}\n",
             lines(server),
             lines(origin),
             lines(probe),

@@ -9,6 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::{CreateError, Outcome, read_bounded, stage};
 use crate::catalog::folder::list_manifests;
 use crate::catalog::index::{INDEX_BYTES_MAX, INDEX_FILE, Index, IndexEntry, ManifestPath, SEQUENCE_MAX};
+use crate::catalog::signature::TrustedComment;
 use crate::model::Sha256;
 
 /// Held while the index is read and written, so that no other release's entry is lost.
@@ -66,7 +67,8 @@ pub(super) fn enter(
         index.sequence += 1;
         stage::write_atomically(&file, index.to_json().as_bytes())?;
         if file.with_extension("json.minisig").exists() {
-            notes.push("the index has changed: sign it again".into());
+            let comment = TrustedComment::of_index(index.sequence);
+            notes.push(format!("the index has changed: sign it again, with the trusted comment {comment}"));
         }
     }
     Ok(Entered { file, sequence: index.sequence, notes })

@@ -8,10 +8,11 @@ use std::time::SystemTime;
 
 use crate::catalog::folder::list_manifests;
 use crate::catalog::index::Index;
-use crate::model::{OriginFault, Sha256};
-use crate::workers::fact::{Listed, Listing, OriginRefusal};
+use crate::catalog::signature::{SIGNATURE_SUFFIX, TrustedKeys};
+use crate::model::Sha256;
+use crate::workers::fact::{Listed, Listing, OriginRefusal, Reading};
 
-use super::{INDEX_MAX, MANIFEST_MAX, Notes, listed, refused, unreadable};
+use super::{INDEX_MAX, MANIFEST_MAX, Notes, SIGNATURE_MAX, Signed, unreadable};
 
 /// What tells whether a file changed.
 type Stamp = (Option<SystemTime>, u64);
@@ -19,69 +20,109 @@ type Stamp = (Option<SystemTime>, u64);
 /// Reads a folder.
 pub(super) struct FolderReader {
     folder: PathBuf,
-    memory: Memory,
-}
-
-/// What is remembered from look to look.
-#[derive(Default)]
-struct Memory {
+    keys: TrustedKeys,
+    /// The manifests that were believed.
     seen: HashMap<String, Stamp>,
     notes: Notes,
 }
 
 impl FolderReader {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, memory: Memory::default() }
+    pub(super) fn new(folder: PathBuf, keys: TrustedKeys) -> Self {
+        Self { folder, keys, seen: HashMap::new(), notes: Notes::default() }
     }
 
     /// One look, away from the runtime's threads because files block.
-    pub(super) async fn read(&mut self) -> Result<Listing, OriginRefusal> {
-        let (folder, mut memory) = (self.folder.clone(), std::mem::take(&mut self.memory));
-        let look = tokio::task::spawn_blocking(move || (look(&folder, &mut memory), memory));
-        let (listing, memory) =
+    pub(super) async fn read(&mut self, lowest: u64) -> Result<Reading, OriginRefusal> {
+        // Should the look panic, this one begins anew.
+        let anew = Self::new(self.folder.clone(), self.keys.clone());
+        let mut reader = std::mem::replace(self, anew);
+        let look = tokio::task::spawn_blocking(move || (reader.look(lowest), reader));
+        let (reading, reader) =
             look.await.map_err(|error| unreadable(format!("reading the origin failed: {error}")))?;
-        self.memory = memory;
-        listing.map_err(unreadable)
+        *self = reader;
+        reading
     }
-}
 
-fn look(folder: &Path, memory: &mut Memory) -> Result<Listing, String> {
-    let paths = paths(folder, &mut memory.notes)?;
-    let mut listing = BTreeMap::new();
-    let mut now_seen = HashMap::new();
-    for (path, sha256) in paths {
-        let stamp = stamp(&folder.join(&path));
-        let before = memory.seen.remove(&path);
-        let became = match &stamp {
-            Some(stamp) if before.as_ref() == Some(stamp) => Listed::Unchanged,
-            _ => match read(&folder.join(&path), MANIFEST_MAX) {
-                Ok(body) => listed(body.into(), sha256),
-                Err(error) => refused(OriginFault::Unreadable, format!("it cannot be read: {error}")),
-            },
+    pub(super) fn forget(&mut self, paths: &[String]) {
+        for path in paths {
+            self.seen.remove(path);
+        }
+    }
+
+    fn look(&mut self, lowest: u64) -> Result<Reading, OriginRefusal> {
+        let Some(index) = self.index()? else {
+            // Taking the index away must not be a way around its sequence.
+            if lowest > 0 && !self.keys.is_empty() {
+                return Ok(Reading::WentBack(0));
+            }
+            let paths = self.paths()?;
+            return Ok(Reading::Listing(Listing { manifests: self.manifests(paths), ..Listing::default() }));
         };
-        if let Some(stamp) = stamp {
-            now_seen.insert(path.clone(), stamp);
+        if index.sequence < lowest {
+            return Ok(Reading::WentBack(index.sequence));
         }
-        listing.insert(path, became);
+        let paths = index.manifests.into_iter().map(|entry| (entry.path.to_string(), entry.sha256));
+        let manifests = self.manifests(paths.collect());
+        let (sequence, withdrawn) = (Some(index.sequence), index.withdrawn);
+        Ok(Reading::Listing(Listing { manifests, sequence, withdrawn }))
     }
-    memory.seen = now_seen;
-    Ok(Listing { manifests: listing, ..Listing::default() })
-}
 
-/// The manifests that the index lists, or that lie where manifests lie.
-fn paths(folder: &Path, notes: &mut Notes) -> Result<Vec<(String, Option<Sha256>)>, String> {
-    match read(&folder.join("index.json"), INDEX_MAX) {
-        Ok(bytes) => {
-            let parsed = Index::parse(&bytes).map_err(|error| format!("index.json: {error}"))?;
-            let entries = notes.heed(parsed).manifests.into_iter();
-            Ok(entries.map(|entry| (entry.path.to_string(), entry.sha256)).collect())
+    /// The index; `None` where there is none.
+    fn index(&mut self) -> Result<Option<Index>, OriginRefusal> {
+        let file = self.folder.join("index.json");
+        match read(&file, INDEX_MAX) {
+            Ok(body) => Ok(Some(self.notes.heed(self.signed(&file, body).index(&self.keys)?))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(format!("index.json cannot be read: {error}"))),
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let listing = list_manifests(folder)
-                .map_err(|error| format!("the folder {} cannot be listed: {error}", folder.display()))?;
-            Ok(listing.manifests.into_iter().map(|(path, _)| (path.to_string(), None)).collect())
+    }
+
+    /// The manifests that lie where manifests lie.
+    fn paths(&self) -> Result<Vec<(String, Option<Sha256>)>, OriginRefusal> {
+        let listing = list_manifests(&self.folder).map_err(|error| {
+            unreadable(format!("the folder {} cannot be listed: {error}", self.folder.display()))
+        })?;
+        Ok(listing.manifests.into_iter().map(|(path, _)| (path.to_string(), None)).collect())
+    }
+
+    fn manifests(&mut self, paths: Vec<(String, Option<Sha256>)>) -> BTreeMap<String, Listed> {
+        let mut listing = BTreeMap::new();
+        let mut believed = HashMap::new();
+        for (path, sha256) in paths {
+            let file = self.folder.join(&path);
+            // Taken before the file is read, so that a change meanwhile shows at the next look.
+            let stamp = stamp(&file);
+            let became = match &stamp {
+                Some(stamp) if self.seen.get(&path) == Some(stamp) => Listed::Unchanged,
+                _ => self.manifest(&file, sha256),
+            };
+            if let (Some(stamp), Listed::Unchanged | Listed::Read(_)) = (stamp, &became) {
+                believed.insert(path.clone(), stamp);
+            }
+            listing.insert(path, became);
         }
-        Err(error) => Err(format!("index.json cannot be read: {error}")),
+        self.seen = believed;
+        listing
+    }
+
+    fn manifest(&self, file: &Path, sha256: Option<Sha256>) -> Listed {
+        match read(file, MANIFEST_MAX) {
+            Ok(body) => self.signed(file, body).manifest(sha256, &self.keys),
+            Err(error) => Listed::Refused(unreadable(format!("it cannot be read: {error}"))),
+        }
+    }
+
+    fn signed(&self, file: &Path, body: Vec<u8>) -> Signed {
+        let read_signature = || {
+            let mut beside = file.as_os_str().to_owned();
+            beside.push(SIGNATURE_SUFFIX);
+            match read(Path::new(&beside), SIGNATURE_MAX) {
+                Ok(bytes) => Ok(Some(bytes.into())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        Signed { body: body.into(), signature: (!self.keys.is_empty()).then(read_signature) }
     }
 }
 

@@ -12,11 +12,12 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::catalog::index::{Index, IndexEntry};
+use crate::catalog::signature::{SIGNATURE_SUFFIX, TrustedKeys};
 use crate::fetch::{Fetcher, Get};
-use crate::model::{OriginFault, Sha256};
-use crate::workers::fact::{Listed, Listing, OriginRefusal};
+use crate::model::Sha256;
+use crate::workers::fact::{Listed, Listing, OriginRefusal, Reading};
 
-use super::{INDEX_MAX, MANIFEST_MAX, Notes, listed, refused, unreadable};
+use super::{INDEX_MAX, MANIFEST_MAX, Notes, SIGNATURE_MAX, Signed, unreadable};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -37,112 +38,156 @@ impl Validators {
     }
 }
 
+/// A manifest that was believed.
 #[derive(Debug, Clone)]
 struct Seen {
     validators: Validators,
-    sha256: Option<Sha256>,
+    sha256: Sha256,
 }
 
 /// Reads an origin over HTTP.
 pub(super) struct RemoteReader {
     url: Url,
-    fetcher: Fetcher,
+    asking: Asking,
     seen: HashMap<String, Seen>,
     notes: Notes,
 }
 
-/// An answer to a conditional request.
+/// How files are asked for, and whose signatures are believed.
+#[derive(Clone)]
+struct Asking {
+    fetcher: Fetcher,
+    keys: Arc<TrustedKeys>,
+}
+
+/// An answer to a request.
 enum Fetched {
     Unchanged,
+    Missing(StatusCode),
     Body(Bytes, Validators),
 }
 
 impl RemoteReader {
-    pub(super) fn new(url: Url, fetcher: Fetcher) -> Self {
-        Self { url, fetcher, seen: HashMap::new(), notes: Notes::default() }
+    pub(super) fn new(url: Url, keys: TrustedKeys, fetcher: Fetcher) -> Self {
+        let asking = Asking { fetcher, keys: Arc::new(keys) };
+        Self { url, asking, seen: HashMap::new(), notes: Notes::default() }
     }
 
     /// One look.
-    pub(super) async fn read(&mut self) -> Result<Listing, OriginRefusal> {
-        self.look().await.map_err(unreadable)
+    pub(super) async fn read(&mut self, lowest: u64) -> Result<Reading, OriginRefusal> {
+        let index = self.index().await?;
+        if index.sequence < lowest {
+            return Ok(Reading::WentBack(index.sequence));
+        }
+        let manifests = self.manifests(index.manifests).await?;
+        let (sequence, withdrawn) = (Some(index.sequence), index.withdrawn);
+        Ok(Reading::Listing(Listing { manifests, sequence, withdrawn }))
     }
 
-    async fn look(&mut self) -> Result<Listing, String> {
-        let url = self.url.join("index.json").map_err(|error| format!("index.json: {error}"))?;
-        let index = match fetch(&self.fetcher, &url, INDEX_MAX, &Validators::default()).await {
+    pub(super) fn forget(&mut self, paths: &[String]) {
+        for path in paths {
+            self.seen.remove(path);
+        }
+    }
+
+    async fn index(&mut self) -> Result<Index, OriginRefusal> {
+        let url = self.url.join("index.json").map_err(|error| unreadable(format!("index.json: {error}")))?;
+        let body = match self.asking.fetch(&url, INDEX_MAX, &Validators::default()).await {
             Ok(Fetched::Body(body, _)) => body,
-            Ok(Fetched::Unchanged) => return Err(format!("{url}: 304 was not asked for")),
-            Err(why) => return Err(format!("{url}: {why}")),
+            Ok(Fetched::Unchanged) => return Err(unreadable(format!("{url}: 304 was not asked for"))),
+            Ok(Fetched::Missing(status)) => return Err(unreadable(format!("{url}: it answered {status}"))),
+            Err(why) => return Err(unreadable(format!("{url}: {why}"))),
         };
-        let parsed = Index::parse(&index).map_err(|error| format!("{url}: {error}"))?;
-        let index = self.notes.heed(parsed);
+        let signed = self.asking.signed(&url, body).await;
+        Ok(self.notes.heed(signed.index(&self.asking.keys)?))
+    }
+
+    async fn manifests(
+        &mut self,
+        entries: Vec<IndexEntry>,
+    ) -> Result<BTreeMap<String, Listed>, OriginRefusal> {
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        let mut asking = JoinSet::new();
-        for entry in index.manifests {
+        let mut looks = JoinSet::new();
+        for entry in entries {
             let (path, places) = (entry.path.to_string(), Arc::clone(&places));
-            let (fetcher, seen) = (self.fetcher.clone(), self.seen.remove(&path));
+            let (asking, seen) = (self.asking.clone(), self.seen.remove(&path));
             let url = self.url.join(&path);
-            asking.spawn(async move {
+            looks.spawn(async move {
                 let _place = places.acquire().await;
                 let (became, now_seen) = match url {
-                    Ok(url) => look(&fetcher, &url, &entry, seen).await,
-                    Err(error) => (refused(OriginFault::Invalid, error.to_string()), None),
+                    Ok(url) => asking.look(&url, &entry, seen).await,
+                    Err(error) => (Listed::Refused(unreadable(error.to_string())), None),
                 };
                 (path, became, now_seen)
             });
         }
         let mut listing = BTreeMap::new();
         self.seen.clear();
-        while let Some(asked) = asking.join_next().await {
+        while let Some(looked) = looks.join_next().await {
             let (path, became, now_seen) =
-                asked.map_err(|error| format!("reading the origin failed: {error}"))?;
-            if let Some(seen) = now_seen {
-                self.seen.insert(path.clone(), seen);
-            }
+                looked.map_err(|error| unreadable(format!("reading the origin failed: {error}")))?;
+            self.seen.extend(now_seen.map(|seen| (path.clone(), seen)));
             listing.insert(path, became);
         }
-        Ok(Listing { manifests: listing, withdrawn: index.withdrawn, ..Listing::default() })
+        Ok(listing)
     }
 }
 
-async fn look(
-    fetcher: &Fetcher,
-    url: &Url,
-    entry: &IndexEntry,
-    seen: Option<Seen>,
-) -> (Listed, Option<Seen>) {
-    // An index that gives digests saves the request.
-    if entry.sha256.is_some() && seen.as_ref().is_some_and(|seen| seen.sha256 == entry.sha256) {
-        return (Listed::Unchanged, seen);
-    }
-    let validators = seen.as_ref().map(|seen| seen.validators.clone()).unwrap_or_default();
-    match fetch(fetcher, url, MANIFEST_MAX, &validators).await {
-        Ok(Fetched::Unchanged) => (Listed::Unchanged, seen),
-        Ok(Fetched::Body(body, validators)) => {
-            let became = listed(body, entry.sha256);
-            let sha256 = match &became {
-                Listed::Read(read) => Some(read.sha256),
-                Listed::Unchanged | Listed::Refused(_) => None,
-            };
-            (became, Some(Seen { validators, sha256 }))
+impl Asking {
+    /// One manifest, and what to remember of it where it is believed.
+    async fn look(&self, url: &Url, entry: &IndexEntry, seen: Option<Seen>) -> (Listed, Option<Seen>) {
+        // An index that gives digests saves the request.
+        if entry.sha256.is_some() && seen.as_ref().map(|seen| seen.sha256) == entry.sha256 {
+            return (Listed::Unchanged, seen);
         }
-        Err(why) => (refused(OriginFault::Unreadable, format!("it cannot be read: {why}")), None),
+        let validators = seen.as_ref().map(|seen| seen.validators.clone()).unwrap_or_default();
+        let why = match self.fetch(url, MANIFEST_MAX, &validators).await {
+            Ok(Fetched::Unchanged) => return (Listed::Unchanged, seen),
+            Ok(Fetched::Body(body, validators)) => {
+                let became = self.signed(url, body).await.manifest(entry.sha256, &self.keys);
+                let now_seen = match &became {
+                    Listed::Read(read) => Some(Seen { validators, sha256: read.sha256 }),
+                    Listed::Unchanged | Listed::Refused(_) => None,
+                };
+                return (became, now_seen);
+            }
+            Ok(Fetched::Missing(status)) => format!("it answered {status}"),
+            Err(why) => why,
+        };
+        (Listed::Refused(unreadable(format!("it cannot be read: {why}"))), None)
     }
-}
 
-async fn fetch(fetcher: &Fetcher, url: &Url, max: u64, validators: &Validators) -> Result<Fetched, String> {
-    let get = Get {
-        if_none_match: validators.etag.as_deref(),
-        if_modified_since: validators.last_modified.as_deref(),
-        ..Get::new(url, DEADLINE)
-    };
-    let response = fetcher.get(&get).await.map_err(|failure| failure.to_string())?;
-    match response.status {
-        StatusCode::NOT_MODIFIED => return Ok(Fetched::Unchanged),
-        StatusCode::OK => {}
-        status => return Err(format!("it answered {status}")),
+    /// A file with its signature, which is asked for where keys are trusted.
+    async fn signed(&self, url: &Url, body: Bytes) -> Signed {
+        if self.keys.is_empty() {
+            return Signed { body, signature: None };
+        }
+        let mut beside = url.clone();
+        beside.set_path(&format!("{}{SIGNATURE_SUFFIX}", url.path()));
+        let signature = match self.fetch(&beside, SIGNATURE_MAX, &Validators::default()).await {
+            Ok(Fetched::Body(bytes, _)) => Ok(Some(bytes)),
+            Ok(Fetched::Missing(_)) => Ok(None),
+            Ok(Fetched::Unchanged) => Err("304 was not asked for".to_owned()),
+            Err(why) => Err(why),
+        };
+        Signed { body, signature: Some(signature) }
     }
-    let validators = Validators::of(&response.headers);
-    let body = response.read(max as usize).await.map_err(|failure| failure.to_string())?;
-    Ok(Fetched::Body(body, validators))
+
+    async fn fetch(&self, url: &Url, max: u64, validators: &Validators) -> Result<Fetched, String> {
+        let get = Get {
+            if_none_match: validators.etag.as_deref(),
+            if_modified_since: validators.last_modified.as_deref(),
+            ..Get::new(url, DEADLINE)
+        };
+        let response = self.fetcher.get(&get).await.map_err(|failure| failure.to_string())?;
+        match response.status {
+            StatusCode::NOT_MODIFIED => return Ok(Fetched::Unchanged),
+            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => return Ok(Fetched::Missing(status)),
+            StatusCode::OK => {}
+            status => return Err(format!("it answered {status}")),
+        }
+        let validators = Validators::of(&response.headers);
+        let body = response.read(max as usize).await.map_err(|failure| failure.to_string())?;
+        Ok(Fetched::Body(body, validators))
+    }
 }

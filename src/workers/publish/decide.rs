@@ -20,6 +20,7 @@ impl World {
     pub(super) fn decide(&self, wish: Wish, now: Timestamp) -> Result<Action, Refused> {
         match wish {
             Wish::Plain(action) => self.check(&action).map(|()| action),
+            Wish::AcceptOrigin(sequence) => self.sequence_to_accept(sequence),
             Wish::Promote { release, channel, expected, force } => {
                 let id = self.published(&release)?;
                 self.may_be_handed_out(id)?;

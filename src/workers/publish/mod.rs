@@ -12,6 +12,7 @@ mod examined;
 mod gate;
 mod inventory;
 mod mirrors;
+mod origin;
 mod releases;
 mod reports;
 mod sampling;
@@ -35,7 +36,7 @@ use crate::store::{Action, NewOrder, Order, Store, StoreError};
 pub use self::channels::{Due, Readiness};
 pub use self::world::{Effects, World};
 
-use super::fact::{Call, Fact, Instruction, NextWork, Reading, Refused, Sample, Work};
+use super::fact::{Call, Fact, Instruction, NextWork, Refused, Sample, Work};
 use super::handle::{Message, Status, Wakers};
 
 /// Messages that are folded into one round at most.
@@ -74,6 +75,10 @@ impl Writer {
                 changed |= self.take(message, &mut acknowledgements);
             }
             self.settle(changed);
+            let published = self.world.looks.published;
+            self.status
+                .looks
+                .send_if_modified(|looks| std::mem::replace(&mut looks.published, published) != published);
             for (reply, order) in acknowledgements {
                 // Whoever asked may have gone; the order stands.
                 let _ = reply.send(Ok(order));
@@ -87,15 +92,20 @@ impl Writer {
         let now = self.clock.now();
         match message {
             Message::Fact(fact) => {
-                if let Fact::Origin(reading) = &fact {
-                    let error = match reading {
-                        Reading::Unreadable(why) => Some(Arc::new(why.to_string())),
-                        Reading::Listing(_) => None,
-                    };
+                let is_look = matches!(fact, Fact::Origin(_));
+                self.world.apply(fact, now);
+                if is_look {
+                    let error = self.world.origin_error.as_ref().map(|why| Arc::new(why.to_string()));
                     self.status.origin_error.store(error);
                 }
-                self.world.apply(fact, now);
                 true
+            }
+            Message::Call(Call::BeginLook(reply)) => {
+                let look = self.world.begin_look();
+                // Known before the look begins: whoever asks for a later one waits for one that begins later.
+                self.status.looks.send_modify(|looks| looks.begun = self.world.looks.begun);
+                let _ = reply.send(look);
+                false
             }
             Message::Call(Call::ProbeTarget(mirror, reply)) => {
                 let _ = reply.send(self.world.probe_target(&mirror));

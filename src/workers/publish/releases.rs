@@ -9,7 +9,7 @@ use crate::catalog::manifest::{Manifest, changes};
 use crate::catalog::{Release, ReleaseId};
 use crate::model::{AssetIndex, OriginFault, Sha256, Timestamp};
 use crate::store::{KnownManifest, Observation};
-use crate::workers::fact::{Listed, OriginRefusal, ReadManifest, Reading};
+use crate::workers::fact::{Listed, OriginRefusal, ReadManifest};
 
 use super::examined::Examined;
 use super::world::World;
@@ -82,40 +82,7 @@ impl World {
         }
     }
 
-    pub(super) fn origin_was_read(&mut self, reading: Reading, now: Timestamp) {
-        let listing = match reading {
-            Reading::Unreadable(why) => {
-                if self.origin_error.as_ref() != Some(&why) {
-                    tracing::warn!(%why, "the origin cannot be read; what is known stays in force");
-                }
-                self.origin_error = Some(why);
-                return;
-            }
-            Reading::Listing(listing) => listing,
-        };
-        self.origin_withdraws(listing.withdrawn);
-        let listing = listing.manifests;
-        (self.origin_error, self.origin_read_at) = (None, Some(now));
-        self.refused.retain(|path, _| matches!(listing.get(path), Some(Listed::Unchanged)));
-        self.retire_unlisted(&listing);
-        for (path, listed) in listing {
-            let refusal = match listed {
-                Listed::Unchanged => None,
-                Listed::Refused(why) => Some(why),
-                Listed::Read(read) => self.publish_manifest(&path, read, now).err(),
-            };
-            if let Some(why) = refusal {
-                tracing::warn!(
-                    manifest = path,
-                    %why,
-                    "a manifest is refused; what was published before stays"
-                );
-                self.refused.insert(path, why);
-            }
-        }
-    }
-
-    fn publish_manifest(
+    pub(super) fn publish_manifest(
         &mut self,
         path: &str,
         read: ReadManifest,
@@ -173,7 +140,7 @@ impl World {
         })
     }
 
-    fn retire_unlisted(&mut self, listing: &BTreeMap<String, Listed>) {
+    pub(super) fn retire_unlisted(&mut self, listing: &BTreeMap<String, Listed>) {
         let mut retired = Vec::new();
         for (id, known) in &mut self.releases {
             let listed = listing.contains_key(&format!("{}/{}/manifest.json", id.product, id.version));

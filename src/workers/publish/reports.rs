@@ -37,6 +37,7 @@ impl World {
             Topic::Channels(product) => self.channels_report(product.as_ref(), now),
             Topic::Files(mirror) => self.files_report(mirror, now),
             Topic::Inventory(mirror) => self.inventory_report(mirror, now),
+            Topic::Origin => Some(self.origin_report()),
             Topic::Gauges => {
                 self.set_gauges(metrics);
                 None
@@ -184,13 +185,10 @@ impl World {
             let since = pointer.since.to_string();
             json!({ "product": product, "channel": channel, "version": pointer.version, "since": since })
         });
-        let refused = self.refused.iter().map(
-            |(path, refusal)| json!({ "manifest": path, "reason": refusal.reason, "detail": refusal.detail }),
-        );
         json!({
             "releases": releases.into_iter().map(|known| self.release_line(known, now)).collect::<Vec<_>>(),
             "channels": channels.collect::<Vec<_>>(),
-            "refused": refused.collect::<Vec<_>>(),
+            "refused": self.refused_report(),
             "origin": {
                 "error": self.origin_error.as_ref().map(ToString::to_string),
                 "reason": self.origin_error.as_ref().map(|refusal| refusal.reason),

@@ -10,6 +10,7 @@ use crate::health::{Copies, Standing};
 use crate::model::{ChannelName, MirrorName, ProductName, Sha256, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
 use crate::workers::fact::{Fact, OriginRefusal};
+use crate::workers::handle::Looks;
 use crate::workers::prepare::Prepared;
 
 use super::mirrors::{MirrorState, StoredStanding, place_of};
@@ -81,6 +82,14 @@ pub struct World {
     pub(super) origin_withdrawals: OriginWithdrawals,
     /// The highest sequence of an index that was believed, or the one that was accepted since.
     pub(super) sequence: Option<u64>,
+    /// The last order to accept a sequence; 0 before the first.
+    pub(super) accepted: u64,
+    /// The sequence that the origin showed at the last look, where it was refused.
+    pub(super) refused_sequence: Option<u64>,
+    /// How many manifests the origin lists.
+    pub(super) listed: usize,
+    /// How far the looks at the origin are; a round that folds one in publishes it.
+    pub(super) looks: Looks,
     /// Releases that a channel has pointed to: their assets are final.
     pub(super) sealed: HashSet<ReleaseId>,
     /// Manifests that are refused now, by path, and why.
@@ -116,6 +125,10 @@ impl World {
             withdrawn: HashMap::new(),
             origin_withdrawals: OriginWithdrawals::default(),
             sequence: None,
+            accepted: 0,
+            refused_sequence: None,
+            listed: 0,
+            looks: Looks::default(),
             sealed: HashSet::new(),
             refused: BTreeMap::new(),
             origin_error: None,
@@ -131,6 +144,7 @@ impl World {
         };
         world.load_manifests(loaded.manifests);
         world.load_examined(loaded.examined, loaded.blocks);
+        world.load_sequence(&loaded.singles);
         for (mirror, body) in loaded.standings {
             // What cannot be read is of no place that is configured, and goes.
             let stored: Option<StoredStanding> = serde_json::from_slice(&body).ok();
@@ -209,7 +223,7 @@ impl World {
                 self.views.touch_release(&id);
                 self.priority.clear();
             }
-            Action::OriginAccept { sequence } => self.sequence = Some(*sequence),
+            Action::OriginAccept { sequence } => self.accept_sequence(order.id, *sequence),
         }
     }
 
