@@ -128,7 +128,7 @@ impl App {
         };
 
         let (handle, messages) = channel();
-        let wakers = Arc::new(Wakers::default());
+        let (wakers, poll) = (Arc::new(Wakers::default()), Arc::new(Notify::new()));
         let common = Common {
             handle: handle.clone(),
             wakers: Arc::clone(&wakers),
@@ -147,7 +147,6 @@ impl App {
         let writer = writer.start(messages)?;
         let counters = [Some(&public), Some(&local), admin.as_ref()];
         let counters = counters.into_iter().flatten().map(Server::counters).collect::<Vec<_>>();
-        let poll = Arc::new(Notify::new());
         let plane = |door| {
             let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
             Admin::new(

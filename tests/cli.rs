@@ -106,6 +106,8 @@ fn without_a_service_every_question_is_3_and_says_what_to_do() {
         &["mirror", "list"][..],
         &["mirror", "show", "fra", "--json"],
         &["mirror", "drain", "fra", "--reason", "why"],
+        &["origin", "poll"],
+        &["origin", "accept", "--reason", "why"],
         &["release", "list"],
         &["release", "show", "tool"],
         &["release", "show", "tool", "1.8.2"],
