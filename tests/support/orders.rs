@@ -58,7 +58,7 @@ pub fn expecting(wish: Wish, at: Option<&str>) -> Wish {
     match wish {
         Wish::Promote { release, channel, force, .. } => Wish::Promote { release, channel, expected, force },
         Wish::Rollback { product, channel, .. } => Wish::Rollback { product, channel, expected },
-        Wish::Plain(action) => panic!("{action:?} expects nothing"),
+        other => panic!("{other:?} expects nothing"),
     }
 }
 
