@@ -3,6 +3,8 @@
 
 #[path = "config/hostile.rs"]
 mod hostile;
+#[path = "config/life.rs"]
+mod life;
 #[path = "config/rules.rs"]
 mod rules;
 

@@ -21,7 +21,7 @@ fn gate(mut section: Section<'_>) -> Option<Gate> {
     let check = section.require("check", "\"signatures\"", |v| v.word(&words));
     let mode = section
         .get("mode", |v| v.word(&[("gate", GateMode::Gate), ("informational", GateMode::Informational)]));
-    let owner = section.get("owner", name);
+    let owner = section.get("owner", |v| if v.as_str() == Some("") { None } else { name(v) });
     let products = section.get("products", |v| v.one_or_list(|v| v.parsed("\"tool\"")));
     section.finish();
     let check = check?;
@@ -41,20 +41,20 @@ fn name(value: Value<'_>) -> Option<String> {
 /// `[admin]`
 pub(super) fn admin(mut section: Section<'_>) -> Admin {
     let open_look = section.get("look", |v| v.word(&[("open", true), ("token", false)])).unwrap_or(true);
-    let mut names = Unique::default();
+    let (mut names, mut digests) = (Unique::default(), Unique::default());
     let mut tokens = Vec::new();
     let tables = section.tables("token");
     if let Some(over) = tables.get(ENTRIES_MAX) {
         over.spot.refuse::<()>(format!("there are more than {ENTRIES_MAX} tokens"), "remove some");
     }
     for table in tables.into_iter().take(ENTRIES_MAX) {
-        tokens.extend(token(table, &mut names));
+        tokens.extend(token(table, &mut names, &mut digests));
     }
     section.finish();
     Admin { open_look, tokens }
 }
 
-fn token(mut section: Section<'_>, names: &mut Unique) -> Option<AdminToken> {
+fn token(mut section: Section<'_>, names: &mut Unique, digests: &mut Unique) -> Option<AdminToken> {
     let name = section.require("name", "\"ci\"", |value| {
         let spot = value.spot().clone();
         let name = name(value)?;
@@ -63,15 +63,14 @@ fn token(mut section: Section<'_>, names: &mut Unique) -> Option<AdminToken> {
     let words: Vec<(&str, Role)> = Role::ALL.iter().map(|role| (role.as_str(), *role)).collect();
     let role = section.require("role", "\"release\"", |v| v.word(&words));
     let sha256 =
-        section.require("sha256", "\"<the token's SHA-256>\"; `waypost admin token` makes both", |v| {
-            let text = v.text("64 hexadecimal digits")?;
-            match text.parse::<Sha256>() {
-                Ok(sha256) => Some(sha256),
+        section.require("sha256", "\"<the token's SHA-256>\"; `waypost admin token` makes both", |value| {
+            let spot = value.spot().clone();
+            let Ok(sha256) = value.text("64 hexadecimal digits")?.parse::<Sha256>() else {
                 // The text is not repeated: somebody may have written the token itself.
-                Err(_) => {
-                    v.spot().refuse("is no SHA-256", "write 64 hexadecimal digits, never the token itself")
-                }
-            }
+                return spot.refuse("is no SHA-256", "write 64 hexadecimal digits, never the token itself");
+            };
+            // Two names for one token, and the audit could not tell who it was.
+            digests.claim(&spot, &sha256.to_string()).map(|()| sha256)
         });
     section.finish();
     Some(AdminToken { name: name?, sha256: sha256?, role: role? })

@@ -103,7 +103,7 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
     let channels = release::channels(&mut documents);
     let products = release::products(&mut documents);
     let aliases = names::aliases(&mut documents);
-    let hosts = names::hosts(&mut documents);
+    let hosts = names::hosts(&mut documents, server.public_url.as_ref());
     let gates = gate::gates(&mut documents);
     let retention = tier::retention(documents.table("retention"));
     let admin = gate::admin(documents.table("admin"));

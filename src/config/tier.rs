@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::document::{Documents, Unique};
-use super::reader::Section;
+use super::reader::{Section, nearest};
 use super::release::channel_name;
 use super::value::{Value, quoted};
 use super::values::{Kept, Notify, Retention, Tier};
@@ -21,6 +21,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(super) struct Tiers {
     pub(super) list: Vec<Tier>,
+    /// Whether a tier could not be read, so that a name that is not found proves nothing.
+    incomplete: bool,
 }
 
 impl Tiers {
@@ -28,13 +30,17 @@ impl Tiers {
     pub(super) fn named(&self, value: Value<'_>) -> Option<TierName> {
         let spot = value.spot().clone();
         let name: TierName = value.parsed("\"all\"")?;
-        if self.list.iter().any(|tier| tier.name == name) || spot.notes.is_specimen() {
+        if self.list.iter().any(|tier| tier.name == name) {
             return Some(name);
         }
-        spot.refuse(
-            format!("there is no tier {}", quoted(&name)),
-            "add a [[tier]] of that name, or write \"all\"",
-        )
+        if self.incomplete || spot.notes.is_incomplete() {
+            return None;
+        }
+        let remedy = match nearest(&name, self.list.iter().map(|tier| tier.name.as_str())) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "add a [[tier]] of that name, or write \"all\"".into(),
+        };
+        spot.refuse(format!("there is no tier {}", quoted(&name)), remedy)
     }
 }
 
@@ -45,11 +51,14 @@ pub(super) fn all() -> TierName {
 
 /// Every `[[tier]]`; `all` is every release where it is not given. Lines of the same name add up.
 pub(super) fn tiers(documents: &mut Documents<'_>) -> Tiers {
-    let mut list: Vec<Tier> = documents.tables("tier", TIERS_MAX).into_iter().filter_map(tier).collect();
+    let sections = documents.tables("tier", TIERS_MAX);
+    let given = sections.len();
+    let mut list: Vec<Tier> = sections.into_iter().filter_map(tier).collect();
+    let incomplete = list.len() < given;
     if !list.iter().any(|tier| tier.name == all()) {
         list.push(Tier { name: all(), products: Vec::new(), channels: Vec::new(), releases: Kept::All });
     }
-    Tiers { list }
+    Tiers { list, incomplete }
 }
 
 fn tier(mut section: Section<'_>) -> Option<Tier> {
@@ -74,13 +83,18 @@ fn kept(value: Value<'_>) -> Option<Kept> {
     }
     let spot = value.spot().clone();
     let mut section = value.section()?;
+    let given = section.len();
     let newest = section.get("newest", |v| v.integer(0..=1_000_000));
     let within = section.get("within", |v| v.duration(Duration::ZERO..=DAY * 36_500));
     section.finish();
+    let remedy = "write { newest = 3 } or { within = \"90d\" }";
     match (newest, within) {
         (Some(newest), None) => Some(Kept::Newest(newest)),
         (None, Some(within)) => Some(Kept::Within(within)),
-        _ => spot.refuse("names no releases", "write { newest = 3 } or { within = \"90d\" }"),
+        (Some(_), Some(_)) => spot.refuse("names `newest` and `within`", remedy),
+        (None, None) if given == 0 => spot.refuse("names no releases", remedy),
+        // The key that is unknown or bad is the problem.
+        (None, None) => None,
     }
 }
 
@@ -97,18 +111,37 @@ pub(super) fn retention(mut section: Section<'_>) -> Retention {
 /// `notify = { url = "…" }` or `{ command = ["…"] }` of a mirror.
 pub(super) fn notify(mut section: Section<'_>) -> Option<Notify> {
     let spot = section.spot.clone();
-    let specimen = spot.notes.is_specimen();
+    let given = section.len();
     let url = section.get("url", webhook);
-    let command = section.get("command", |v| v.one_or_list(|v| v.text("a word").map(str::to_owned)));
+    let command = section.get("command", command);
     section.finish();
+    let remedy = "write { url = \"https://…\" } or { command = [\"/usr/local/bin/sync\"] }";
     match (url, command) {
         (Some(url), None) => Some(Notify::Webhook(url)),
-        (None, Some(words)) if !words.is_empty() && words.len() <= WORDS_MAX => Some(Notify::Command(words)),
-        _ if specimen => None,
-        _ => spot.refuse(
-            "tells nobody",
-            "write { url = \"https://…\" } or { command = [\"/usr/local/bin/sync\"] }",
-        ),
+        (None, Some(words)) => Some(Notify::Command(words)),
+        (Some(_), Some(_)) => spot.refuse("names `url` and `command`", remedy),
+        (None, None) if given == 0 => spot.lacks("tells nobody", remedy),
+        // The key that is unknown or bad is the problem.
+        (None, None) => None,
+    }
+}
+
+/// A program and its arguments.
+fn command(value: Value<'_>) -> Option<Vec<String>> {
+    let spot = value.spot().clone();
+    let words = value.one_or_list(|value| {
+        let word = value.text("a word of the command")?;
+        if word.contains('\0') {
+            return value.spot().refuse("holds a NUL character", "remove it");
+        }
+        Some(word.to_owned())
+    })?;
+    match words.first() {
+        Some(program) if !program.is_empty() && words.len() <= WORDS_MAX => Some(words),
+        Some(program) if !program.is_empty() => {
+            spot.refuse(format!("has more than {WORDS_MAX} words"), "put them into a script")
+        }
+        _ => spot.refuse("names no program", "write it like [\"/usr/local/bin/sync\", \"fra\"]"),
     }
 }
 
