@@ -2,14 +2,16 @@
 //!
 //! Parts that did not change are shared with the snapshot before. Only `workers/publish` makes one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rustc_hash::FxHashMap;
 
-use crate::catalog::Release;
+use crate::catalog::{Aliases, Release};
 use crate::client::{Forwarded, Locator};
+use crate::config::Host;
 use crate::metrics::{ProductMeters, RegionMeters};
 use crate::model::{ChannelName, Exclusion, ProductName, RegionName, Timestamp, Version};
 use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
@@ -36,6 +38,8 @@ pub struct Snapshot {
     pub availability: Arc<Availability>,
     /// What there is.
     pub catalog: Arc<CatalogView>,
+    /// What `/hosts.json` says: every host that a redirect can lead to.
+    pub hosts: Bytes,
     /// Durations of answers.
     pub timing: Arc<RegionMeters>,
 }
@@ -75,6 +79,10 @@ pub struct Settings {
     pub forwarded: Forwarded,
     /// Regions in the order of their ids.
     pub regions: Box<[RegionName]>,
+    /// Links that were published before.
+    pub aliases: Aliases,
+    /// Further public names, in lower case and without a port.
+    pub hosts: FxHashMap<Box<str>, Host>,
 }
 
 /// Products by name.
@@ -103,6 +111,8 @@ pub struct ProductView {
     pub latest: Option<usize>,
     /// Its counters; channels in the order of `channels`.
     pub meters: Arc<ProductMeters>,
+    /// What `releases.json` says, written when first asked for.
+    pub listing: OnceLock<Bytes>,
 }
 
 impl ProductView {
@@ -145,6 +155,8 @@ pub struct ChannelView {
     pub target: Option<Arc<ReleaseView>>,
     /// The release that it points to, where that is withdrawn and there is nothing to fall back to.
     pub gone: Option<Arc<WithdrawnView>>,
+    /// Since when it points there.
+    pub since: Option<Timestamp>,
 }
 
 /// A release that nobody is sent to any more.
@@ -161,10 +173,38 @@ pub struct WithdrawnView {
 }
 
 /// One release and who holds it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReleaseView {
     /// What was published.
     pub release: Arc<Release>,
     /// Mirrors with verified copies.
     pub holders: Arc<Holders>,
+    /// When it was published: as the manifest says, else when it was seen first.
+    pub published_at: Timestamp,
+    /// It is lower than what the product's `latest` points to.
+    pub superseded: bool,
+    /// When somebody was first sent to it; the same for all views of a release.
+    pub first_redirect: Arc<FirstRedirect>,
+}
+
+/// When somebody was first sent to a release.
+#[derive(Debug, Default)]
+pub struct FirstRedirect(OnceLock<Option<Timestamp>>);
+
+impl FirstRedirect {
+    /// Of a release that may have been handed out before the service started: it will never be known.
+    pub fn unknown() -> Self {
+        Self(OnceLock::from(None))
+    }
+
+    /// Somebody is sent to it; `now` is asked only the first time.
+    #[inline]
+    pub fn note(&self, now: impl FnOnce() -> Timestamp) {
+        self.0.get_or_init(|| Some(now()));
+    }
+
+    /// When that was; `None` as well where it is not known.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.0.get().copied().flatten()
+    }
 }

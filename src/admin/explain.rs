@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::header::HOST;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
@@ -13,7 +14,8 @@ use crate::snapshot::Snapshot;
 use super::{Admin, Body, Refusal, answers, query};
 
 impl Admin {
-    /// `?path=/tool/stable/x&ip=203.0.113.5`, and `&https=1` for a client that came by https.
+    /// `?path=/tool/stable/x&ip=203.0.113.5`, `&https=1` for a client that came by https, and `&host=get.example.com`
+    /// for the name that it asked for.
     pub(super) fn explain(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
         let bad = |why: &str| Refusal::BadRequest(why.to_owned());
         let path = query(uri, "path").ok_or_else(|| bad("say which path: ?path=/product/version/asset"))?;
@@ -29,14 +31,18 @@ impl Admin {
             None => snapshot.settings.public_https,
         };
         let ip = ip.to_canonical();
-        Ok(answers::json(StatusCode::OK, &explanation(snapshot, &path, &asked, ip, https)))
+        let mut headers = HeaderMap::new();
+        if let Some(host) = query(uri, "host") {
+            headers.insert(HOST, host.parse().map_err(|_| bad("host cannot stand in a request"))?);
+        }
+        let inquiry = Inquiry { method: &Method::GET, uri: &asked, headers: &headers, client: ip, https };
+        Ok(answers::json(StatusCode::OK, &explanation(snapshot, &path, &inquiry)))
     }
 }
 
-fn explanation(snapshot: &Snapshot, path: &str, asked: &Uri, ip: IpAddr, https: bool) -> Value {
-    let headers = HeaderMap::new();
-    let inquiry = Inquiry { method: &Method::GET, uri: asked, headers: &headers, client: ip, https };
-    let answer = answer(snapshot, &inquiry);
+fn explanation(snapshot: &Snapshot, path: &str, inquiry: &Inquiry<'_>) -> Value {
+    let (ip, https) = (inquiry.client, inquiry.https);
+    let answer = answer(snapshot, inquiry);
     let facts = answer.facts;
     let location = answer.response.headers().get(http::header::LOCATION).and_then(|l| l.to_str().ok());
     let whereabouts = snapshot.locator.locate(ip);

@@ -21,6 +21,7 @@ impl Release {
             channels: manifest.channels.clone(),
             platforms: platforms.collect(),
             assets: manifest.assets.iter().map(compile).collect(),
+            notes_url: manifest.notes_url.as_deref().map(Box::from),
             manifest_sha256: sha256,
         })
     }

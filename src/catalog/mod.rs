@@ -3,6 +3,7 @@
 //! Products, releases and assets are immutable once made and shared between snapshots. Everything that a lookup needs
 //! is an index made here, ahead of the request.
 
+mod alias;
 pub mod checksums;
 mod compile;
 pub mod folder;
@@ -14,5 +15,6 @@ pub mod publish;
 mod release;
 pub mod signature;
 
+pub use alias::Aliases;
 pub use platform::Platform;
 pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, versionless};

@@ -136,6 +136,8 @@ pub struct Release {
     pub channels: Vec<ChannelName>,
     /// Its assets in the order of the manifest.
     pub assets: Box<[Asset]>,
+    /// Release notes, where the manifest names them.
+    pub notes_url: Option<Box<str>>,
     /// SHA-256 of the manifest's bytes.
     pub manifest_sha256: Sha256,
     /// The product as it stands in a URL.
@@ -173,6 +175,8 @@ pub struct ReleaseParts {
     pub assets: Vec<Asset>,
     /// Platform labels of assets.
     pub platforms: Vec<(Platform, AssetIndex)>,
+    /// Release notes.
+    pub notes_url: Option<Box<str>>,
     /// SHA-256 of the manifest's bytes.
     pub manifest_sha256: Sha256,
 }
@@ -198,6 +202,7 @@ impl Release {
             published_at: parts.published_at,
             channels: parts.channels,
             assets,
+            notes_url: parts.notes_url,
             manifest_sha256: parts.manifest_sha256,
             url_prefix: format!("{url_product}/{url_version}/").into(),
             url_product,
@@ -246,6 +251,11 @@ impl Release {
         };
         let indexes = self.by_platform.get(platform)?.iter().filter(of_kind);
         indexes.min_by_key(|index| (self.asset(**index).kind.rank(), **index)).copied()
+    }
+
+    /// Every platform with each of its assets, in no order.
+    pub fn platforms(&self) -> impl Iterator<Item = (&Platform, AssetIndex)> {
+        self.by_platform.iter().flat_map(|(platform, assets)| assets.iter().map(move |at| (platform, *at)))
     }
 
     /// `<hex>  <name>` of every asset, as `sha256sum -c` reads it.
@@ -324,6 +334,7 @@ mod tests {
             channels: vec![],
             platforms: platforms.collect(),
             assets,
+            notes_url: None,
             manifest_sha256: Sha256::new([0; 32]),
         })
     }

@@ -13,7 +13,7 @@ use super::table::{Align, Table};
 /// `waypost explain`
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// A download URL, or its path; a URL's scheme tells whether the client came by https
+    /// A download URL, or its path; a URL's scheme and host tell how the client came
     #[arg(value_name = "URL_OR_PATH")]
     asked: String,
     /// The client's address
@@ -78,15 +78,17 @@ pub async fn run(args: ExplainArgs) -> Result<Exit, CliError> {
 /// The question as a request target.
 fn target(asked: &str, from: IpAddr) -> String {
     let url = Url::parse(asked).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let (path, https) = match &url {
-        Some(url) => {
-            let https = if url.scheme() == "https" { "&https=1" } else { "&https=0" };
-            (url[Position::BeforePath..Position::AfterQuery].to_owned(), https)
-        }
-        None => (format!("/{}", asked.trim_start_matches('/')), ""),
-    };
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    format!("/v1/explain?path={}&ip={}{https}", encoded(&path), encoded(&from.to_string()))
+    let (path, more) = match &url {
+        Some(url) => {
+            let https = u8::from(url.scheme() == "https");
+            let host = encoded(url.host_str().unwrap_or_default());
+            let path = url[Position::BeforePath..Position::AfterQuery].to_owned();
+            (path, format!("&https={https}&host={host}"))
+        }
+        None => (format!("/{}", asked.trim_start_matches('/')), String::new()),
+    };
+    format!("/v1/explain?path={}&ip={}{more}", encoded(&path), encoded(&from.to_string()))
 }
 
 fn page(explanation: &Explanation) -> String {
@@ -175,9 +177,9 @@ mod tests {
         assert_eq!(target("tool/x"), format!("/v1/explain?path=%2Ftool%2Fx{from}"));
         assert_eq!(
             target("https://d.example:8443/tool/x?kind=archive#part"),
-            format!("/v1/explain?path=%2Ftool%2Fx%3Fkind%3Darchive{from}&https=1")
+            format!("/v1/explain?path=%2Ftool%2Fx%3Fkind%3Darchive{from}&https=1&host=d%2Eexample")
         );
-        assert!(target("http://d.example/tool/x").ends_with("&https=0"));
+        assert!(target("http://d.example/tool/x").ends_with("&https=0&host=d%2Eexample"));
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl DeliveryMeters {
             product: product.into(),
             requests: slots(channels.len() * self.regions.len() * Outcome::ALL.len()),
             redirects: slots(self.regions.len() * self.mirrors.len()),
+            superseded: OnceLock::new(),
             channels,
             delivery: Arc::clone(self),
         }
@@ -137,6 +138,7 @@ pub struct ProductMeters {
     channels: Box<[Box<str>]>,
     requests: Box<[OnceLock<IntCounter>]>,
     redirects: Box<[OnceLock<IntCounter>]>,
+    superseded: OnceLock<IntCounter>,
 }
 
 impl ProductMeters {
@@ -169,6 +171,13 @@ impl ProductMeters {
             self.delivery.metrics.redirects.with_label_values(&labels)
         };
         self.redirects[slot].get_or_init(child).inc();
+    }
+
+    /// Counts a redirect to a release that is lower than the latest one.
+    #[inline]
+    pub fn superseded(&self) {
+        let child = || self.delivery.metrics.superseded.with_label_values(&[&self.product]);
+        self.superseded.get_or_init(child).inc();
     }
 }
 

@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// The phases of a probe, as labels.
@@ -37,6 +37,10 @@ pub struct Metrics {
     pub samples: IntCounterVec,
     /// Seconds from publication to ready, of the newest release, by `product`, `channel`.
     pub release_ready: IntGaugeVec,
+    /// Seconds from publication to the first redirect, of what channels point to, by `product`, `channel`.
+    pub first_download: GaugeVec,
+    /// Redirects to releases that are lower than the latest one, by `product`.
+    pub superseded: IntCounterVec,
     /// Which snapshot is in force.
     pub snapshot_generation: IntGauge,
     /// Seconds since it was published.
@@ -97,6 +101,8 @@ impl Metrics {
         let make = Maker(Registry::new());
         let answers = "Seconds from the parsed request to the finished answer";
         let phases = "Seconds a probe took, by phase (dns, connect, tls, first_byte)";
+        let first_download =
+            "Seconds from publication to the first redirect, of the release that a channel points to";
         let mirror = &["mirror", "region"];
         Self {
             requests: make.counters(
@@ -156,6 +162,15 @@ impl Metrics {
                 "waypost_release_ready_seconds",
                 "Seconds from publication to ready, of the newest release of a channel",
                 &["product", "channel"],
+            ),
+            first_download: make.keep(GaugeVec::new(
+                Opts::new("waypost_first_download_seconds", first_download),
+                &["product", "channel"],
+            )),
+            superseded: make.counters(
+                "waypost_superseded_requests_total",
+                "Redirects to releases that are lower than the product's latest",
+                &["product"],
             ),
             snapshot_generation: make.gauge("waypost_snapshot_generation", "Number of the snapshot in force"),
             snapshot_age: make.gauge("waypost_snapshot_age_seconds", "Seconds since it was published"),

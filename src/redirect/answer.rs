@@ -8,15 +8,15 @@ use http_body_util::Full;
 
 use crate::client::{Whereabouts, sticky_key};
 use crate::metrics::{Outcome, ProductMeters};
-use crate::model::{AssetIndex, Exclusion, MirrorId, MirrorSet, RegionId};
+use crate::model::{AssetIndex, Clock, Exclusion, MirrorId, MirrorSet, RegionId, SystemClock};
 use crate::routing::Ask;
 use crate::snapshot::{ProductView, ReleaseView, Snapshot};
 
 use super::accept::{Wanted, wanted};
 use super::problem::{gone, problem};
 use super::query::Query;
-use super::resolve::{Found, Missing, Target, Why, decode, resolve};
-use super::{headers, lists};
+use super::resolve::{Found, Meaning, Missing, Target, Why, decode};
+use super::{headers, lists, names};
 
 /// The body of every answer: known whole.
 pub type Body = Full<Bytes>;
@@ -73,6 +73,12 @@ impl Facts<'_> {
         meters.answered(self.channel, region, self.outcome);
         if let Some(mirror) = self.mirror {
             meters.redirected(region, mirror.index());
+            if let Some((release, _)) = self.asset {
+                release.first_redirect.note(|| SystemClock.now());
+                if release.superseded {
+                    meters.superseded();
+                }
+            }
         }
         if let Some(reason) = self.reason {
             meters.unserved(reason.as_str());
@@ -124,8 +130,10 @@ fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Wherea
         return refuse(StatusCode::BAD_REQUEST, Outcome::BadRequest, "the path is not plain text");
     };
     let query = Query::of(inquiry.uri);
-    match resolve(&snapshot.catalog, &path, query) {
-        Ok(found) => deliver(snapshot, inquiry, whereabouts, found, query),
+    match names::find(snapshot, inquiry, &path, query) {
+        Ok(Meaning::Release(found)) => deliver(snapshot, inquiry, whereabouts, found, query),
+        Ok(Meaning::Releases(product)) => document(lists::releases(snapshot, product), Some(product)),
+        Ok(Meaning::Hosts) => document(lists::hosts(snapshot), None),
         Err(missing) => refusal(snapshot, inquiry, missing, why(missing.why)),
     }
 }
@@ -149,6 +157,14 @@ fn why(why: Why<'_>) -> (StatusCode, Outcome, &str) {
             "say which platform, for example ?platform=linux-amd64 (and &version=1.2.3 or a channel)",
         ),
     }
+}
+
+/// What is said of no release.
+fn document<'s>(response: Response<Body>, product: Option<&'s ProductView>) -> Answer<'s> {
+    let outcome = Outcome::Metadata;
+    let facts =
+        Facts { outcome, product, channel: None, asset: None, region: None, mirror: None, reason: None };
+    Answer { response, facts }
 }
 
 fn refusal<'s>(

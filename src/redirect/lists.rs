@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::catalog::{Asset, Release};
 use crate::model::MirrorId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ProductView, Snapshot};
 
 use super::answer::Body;
+use super::exports::releases_json;
 use super::headers::write_canonical;
 
 /// Most mirrors of a list: nobody tries more, and answers stay small.
@@ -41,6 +42,16 @@ pub fn sums(snapshot: &Snapshot, release: &Release) -> Response<Body> {
 /// The version, as published.
 pub fn version(snapshot: &Snapshot, release: &Release) -> Response<Body> {
     ok(snapshot, TEXT, format!("{}\n", release.id.version))
+}
+
+/// A product's releases.
+pub fn releases(snapshot: &Snapshot, product: &ProductView) -> Response<Body> {
+    ok(snapshot, "application/json", product.listing.get_or_init(|| releases_json(product)).clone())
+}
+
+/// Every host that a redirect can lead to.
+pub fn hosts(snapshot: &Snapshot) -> Response<Body> {
+    ok(snapshot, "application/json", snapshot.hosts.clone())
 }
 
 /// The client's mirrors, best first, one URL a line.

@@ -3,25 +3,30 @@
 //! 1. Another method than GET or HEAD: 405.
 //! 2. A path that is no text, or holds control characters: 400.
 //! 3. No snapshot yet: 503 (decided before, in the composition root).
-//! 4. The first segment names no product: 404.
-//! 5. `install`: the platform's asset of a version or channel; without a platform 400.
-//! 6. The second segment is a version, a channel or `latest`: else 404; a channel that points nowhere yet: 503; a withdrawn
+//! 4. On a further public name ([[host]]): its prefix is taken off, and a product's own host stands for its name.
+//! 5. `hosts.json`. Else the first segment names no product: 404.
+//! 6. `install`: the platform's asset of a version or channel; without a platform 400. `releases.json`.
+//! 7. The second segment is a version, a channel or `latest`: else 404; a channel that points nowhere yet: 503; a withdrawn
 //!    version, or a channel whose release is withdrawn with nothing to fall back to: 410, with the replacement.
-//! 7. The rest is an asset's name; by a channel also its name without the version.
-//! 8. Else `SHA256SUMS`, `version.txt`, an asset's `.sha256` or `.meta4`, or a platform; else 404.
-//! 9. A list is wanted (`?mirrors`, or an Accept that prefers one): the ranked mirrors.
-//! 10. The nearest healthy mirror that holds a verified copy: 302. None: 503.
+//! 8. The rest is an asset's name; by a channel also its name without the version.
+//! 9. Else `SHA256SUMS`, `version.txt`, an asset's `.sha256` or `.meta4`, or a platform.
+//! 10. What was a 404 until here: the first alias by which it leads somewhere; else 404.
+//! 11. A list is wanted (`?mirrors`, or an Accept that prefers one): the ranked mirrors.
+//! 12. The nearest healthy mirror that holds a verified copy: 302. None: 503.
 
 mod accept;
 mod answer;
+mod exports;
 mod headers;
 mod lists;
+mod names;
 mod problem;
 mod query;
 mod resolve;
 
 pub use accept::{Wanted, wanted};
 pub use answer::{Answer, Body, Facts, Inquiry, answer, ask_of};
+pub use exports::hosts_json;
 pub use headers::templates;
 pub use problem::problem;
-pub use resolve::{Found, Missing, Target, resolve};
+pub use resolve::{Found, Meaning, Missing, Target};

@@ -1,4 +1,4 @@
-//! What a path means: steps 4 to 8 of the room's list.
+//! What a path means: steps 5 to 9 of the room's list.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -62,6 +62,17 @@ pub struct Found<'s> {
     pub target: Target,
 }
 
+/// What a path means.
+#[derive(Debug, Clone, Copy)]
+pub enum Meaning<'s> {
+    /// Something of a release.
+    Release(Found<'s>),
+    /// A product's releases.
+    Releases(&'s ProductView),
+    /// Every host that a redirect can lead to.
+    Hosts,
+}
+
 /// A path that leads nowhere, and how far it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Missing<'s> {
@@ -105,21 +116,38 @@ impl Missing<'_> {
 }
 
 /// Finds what a decoded path means.
-pub fn resolve<'s>(catalog: &'s CatalogView, path: &str, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
+pub fn resolve<'s>(
+    catalog: &'s CatalogView,
+    path: &str,
+    query: Query<'_>,
+) -> Result<Meaning<'s>, Missing<'s>> {
     let missing = Missing { product: None, channel: None, why: Why::NotFound };
     let path = path.strip_prefix('/').ok_or(missing)?;
-    let (product, path) = cut(path).ok_or(missing)?;
-    let product: &ProductView = catalog.products.get(product).ok_or(missing)?;
-    let missing = Missing { product: Some(product), ..missing };
-    if path == "install" {
-        return install(product, query);
-    }
-    let (selector, name) = cut(path).ok_or(missing)?;
+    let Some((product, path)) = cut(path) else {
+        return if path == "hosts.json" { Ok(Meaning::Hosts) } else { Err(missing) };
+    };
+    resolve_within(catalog.products.get(product).ok_or(missing)?, path, query)
+}
+
+/// Finds what a decoded path means that stands below a product's name.
+pub fn resolve_within<'s>(
+    product: &'s ProductView,
+    path: &str,
+    query: Query<'_>,
+) -> Result<Meaning<'s>, Missing<'s>> {
+    let missing = Missing { product: Some(product), channel: None, why: Why::NotFound };
+    let Some((selector, name)) = cut(path) else {
+        return match path {
+            "install" => install(product, query).map(Meaning::Release),
+            "releases.json" => Ok(Meaning::Releases(product)),
+            _ => Err(missing),
+        };
+    };
     let (release, channel) =
         select(product, selector).map_err(|missing| missing.or_in_replacement(name, query))?;
     let missing = Missing { channel, ..missing };
     let target = find(release, name, channel.is_some(), query).ok_or(missing)?;
-    Ok(Found { product, channel, release, target })
+    Ok(Meaning::Release(Found { product, channel, release, target }))
 }
 
 /// What stands before the first slash, and what after it. Segments are short: a search made for long texts costs more.

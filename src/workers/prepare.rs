@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::catalog::Aliases;
 use crate::client::{Forwarded, GeoRanges, LocateError, Locator};
 use crate::config::Config;
 use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
@@ -80,5 +81,7 @@ fn settings(config: &Config) -> Settings {
         public_url: public_url.unwrap_or_default().into(),
         forwarded: Forwarded::new(&config.server.trusted_proxies, config.server.client_header),
         regions: config.regions.iter().map(|region| region.name.clone()).collect(),
+        aliases: Aliases::new(&config.aliases),
+        hosts: config.hosts.iter().map(|host| (host.name.as_str().into(), host.clone())).collect(),
     }
 }

@@ -60,6 +60,43 @@ country = "FI"
 name = "cold"
 url = "https://fra.example.net/cold/"
 weight = 0
+[[host]]
+name = "get.example"
+product = "tool"
+[[host]]
+name = "files.example"
+prefix = "/releases"
+[[host]]
+name = "app.example"
+product = "app"
+prefix = "/dl/"
+[[host]]
+name = "gone.example"
+product = "gone"
+[[alias]]
+from = "/pub/{product}-{version}-{platform}.tar.gz"
+to = "/{product}/{version}/{platform}"
+[[alias]]
+from = "/pub/{product}-{version}-{platform}.tar.gz"
+to = "/{product}/{version}/{product}-{version}-{platform}"
+[[alias]]
+from = "/téléchargement/{asset}"
+to = "/tool/stable/docs/{asset}"
+[[alias]]
+from = "/a%20b/{channel}.txt"
+to = "/tool/{channel}/version.txt"
+[[alias]]
+from = "/get-it"
+to = "/tool/install"
+[[alias]]
+from = "/get/{version}"
+to = "/app/{version}/windows-amd64"
+[[alias]]
+from = "/tool/old/{version}"
+to = "/tool/{version}/linux-amd64"
+[[alias]]
+from = "/tool/1.8.1/{asset}"
+to = "/app/3.1/{asset}"
 "#;
 
 pub const TOOL: Product = Product {

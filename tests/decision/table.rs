@@ -24,8 +24,8 @@ fn archive() -> String {
 }
 
 pub fn rows() -> Vec<Row> {
-    [releases(), names(), platforms(), places(), avoiding(), lists(), accepts(), refusals(), bad_paths()]
-        .concat()
+    let ways = [releases(), names(), platforms(), places(), avoiding(), aliases(), hosts()].concat();
+    [ways, lists(), exports(), accepts(), refusals(), bad_paths()].concat()
 }
 
 fn releases() -> Vec<Row> {
@@ -203,6 +203,109 @@ fn avoiding() -> Vec<Row> {
         avoid("lists leave it out", "fra&mirrors=text").is(200, &[AT_NYC, AT_COLD, "!releases/tool"]),
         avoid("lists name everybody where everybody is avoided", "fra,nyc,sin,hel,cold&mirrors=text")
             .is(200, &[AT_FRA, AT_NYC, AT_SIN, AT_COLD]),
+    ]
+}
+
+const APP: &str = "https://fra.example.net/releases/app/v3.1/app-v3.1.exe";
+const APP_2: &str = "https://fra.example.net/releases/app/2.0/app-2.0.exe";
+const INDEX: &str = "https://fra.example.net/releases/tool/1.8.2/docs/index.html";
+
+fn aliases() -> Vec<Row> {
+    vec![
+        get("an old link", "/pub/tool-1.8.2-linux-amd64.tar.gz").to(AT_FRA).saying(&[
+            "<https://dl.example/tool/1.8.2/tool-1.8.2-linux-amd64.tar.gz.meta4>; rel=describedby",
+        ]),
+        get("by a channel", "/pub/tool-stable-x86_64-linux.tar.gz").to(AT_FRA),
+        get("by latest", "/pub/tool-latest-linux_x64.tar.gz").to(AT_FRA),
+        get("a version with dashes", "/pub/tool-2.0.0-rc.1-linux-amd64.tar.gz")
+            .to("https://fra.example.net/releases/tool/2.0.0-rc.1/tool-2.0.0-rc.1-linux-amd64.tar.gz"),
+        get("a kind", "/pub/tool-1.8.2-linux-amd64.tar.gz?kind=binary").to(BINARY),
+        get("avoiding", "/pub/tool-1.8.2-linux-amd64.tar.gz?avoid=fra").to(AT_NYC),
+        get("its mirrors", "/pub/tool-1.8.2-linux-amd64.tar.gz?mirrors=text").is(200, &[LINE, AT_FRA]),
+        get("its checksum", "/pub/tool-1.8.2-linux-amd64.tar.gz.sha256")
+            .is(200, &[LINE, "  tool-1.8.2-linux-amd64.tar.gz\n"]),
+        get("its Metalink", "/pub/tool-1.8.2-linux-amd64.tar.gz.meta4").is(200, &[METALINK, AT_FRA]),
+        get("no other suffix", "/pub/tool-1.8.2-linux-amd64.tar.gz.sig").is(404, &[]),
+        get("a second meaning of the same path", "/pub/tool-1.8.1-linux-amd64.tar.gz.tar.gz")
+            .to("https://fra.example.net/releases/tool/1.8.1/tool-1.8.1-linux-amd64.tar.gz"),
+        get("a channel that points nowhere yet", "/pub/tool-nightly-linux-amd64.tar.gz").is(503, &[PROBLEM]),
+        get("no such release", "/pub/tool-9.9-linux-amd64.tar.gz").is(404, &[]),
+        get("no such platform", "/pub/tool-1.8.2-plan9-mips.tar.gz").is(404, &[]),
+        get("letters beyond ASCII", "/t%C3%A9l%C3%A9chargement/index.html").to(INDEX),
+        get("escapes are compared as what they mean", "/%70ub/tool-1.8.2-linux%2damd64.tar.gz").to(AT_FRA),
+        get("those of the alias too", "/a%20b/stable.txt").is(200, &["\n\n1.8.2\n"]),
+        get("the query stays", "/get-it?platform=linux-amd64").to(AT_FRA),
+        get("and is asked for", "/get-it").is(400, &[PROBLEM, "?platform=linux-amd64"]),
+        get("what exists is never an alias", "/tool/1.8.2/docs/index.html").to(INDEX),
+        get("nor what is not ready", "/tool/nightly/old").is(503, &[]),
+        get("what does not may be", "/tool/1.8.1/app-v3.1.exe").to(APP),
+        get("below a product too", "/tool/old/1.8.2").to(AT_FRA),
+        get("not by another method", "/pub/tool-1.8.2-linux-amd64.tar.gz").method("PUT").is(405, &[]),
+        get("8 KiB of dashes", format!("/pub/{}.tar.gz", "-a".repeat(4096))).is(404, &[]),
+    ]
+}
+
+fn hosts() -> Vec<Row> {
+    let on = |host, name, path: &str| get(name, path).with("host", host);
+    let own = |name, path| on("get.example", name, path);
+    let below = |name, path| on("files.example", name, path);
+    let app = |name, path| on("app.example", name, path);
+    vec![
+        own("its own host leaves the product out", "/stable/linux-amd64")
+            .to(AT_FRA)
+            .saying(&["<https://dl.example/tool/1.8.2/tool-1.8.2-linux-amd64.tar.gz.meta4>"]),
+        own("a version with v", "/v1.8.2/docs/index.html").to(INDEX),
+        own("install", "/install?platform=linux-amd64").to(AT_FRA),
+        own("install says how", "/install").is(400, &["?platform=linux-amd64"]),
+        own("a channel that points nowhere", "/nightly/x").is(503, &[]),
+        own("its releases", "/releases.json").is(200, &[JSON, "\"product\":\"tool\""]),
+        own("all hosts", "/hosts.json").is(200, &[JSON, "fra.example.net"]),
+        own("its version", "/latest/version.txt").is(200, &["\n\n1.8.2\n"]),
+        own("a Metalink names the canonical URL", "/stable/linux-amd64.meta4")
+            .is(200, &["https://dl.example/tool/1.8.2/"]),
+        own("the product's name is no channel", "/tool/stable/linux-amd64").is(404, &[]),
+        own("nor another's", "/app/latest/app-v3.1.exe").is(404, &[]),
+        own("the root", "/").is(404, &[]),
+        own("an alias of the translated path", "/old/1.8.2").to(AT_FRA),
+        own("an alias of the path as it is", "/pub/tool-1.8.2-linux-amd64.tar.gz").to(AT_FRA),
+        own("an alias of either", "/get/2.0").to(APP_2),
+        on("GET.Example", "in capitals", "/stable/linux-amd64").to(AT_FRA),
+        on("get.example:8443", "with a port", "/stable/linux-amd64").to(AT_FRA),
+        on("get.example.", "with the root's dot", "/stable/linux-amd64").to(AT_FRA),
+        on("get.example.evil", "another host", "/stable/linux-amd64").is(404, &[]),
+        on("", "none", "/tool/stable/linux-amd64").to(AT_FRA),
+        get("bytes", "/tool/stable/linux-amd64").with_bytes("host", b"get.example\xff").to(AT_FRA),
+        get("by an absolute target", "http://get.example:8080/stable/linux-amd64").to(AT_FRA),
+        get("which wins over the header", "http://dl.example/tool/stable/linux-amd64")
+            .with("host", "get.example")
+            .to(AT_FRA),
+        get("a forwarded host means nothing", "/stable/linux-amd64")
+            .with("x-forwarded-host", "get.example")
+            .is(404, &[]),
+        below("below a prefix", "/releases/tool/stable/linux-amd64").to(AT_FRA),
+        below("not beside it", "/tool/stable/linux-amd64").is(404, &[]),
+        below("nor where it only begins so", "/releases2/tool/stable/linux-amd64").is(404, &[]),
+        below("nor at it", "/releases").is(404, &[]),
+        below("its documents are below it too", "/releases/hosts.json").is(200, &[JSON]),
+        below("and not beside it", "/hosts.json").is(404, &[]),
+        below("aliases below it", "/releases/pub/tool-1.8.2-linux-amd64.tar.gz").to(AT_FRA),
+        app("a product below a prefix", "/dl/v3.1/app-v3.1.exe").to(APP),
+        app("by latest", "/dl/latest/win64").to(APP),
+        app("not beside it", "/v3.1/app-v3.1.exe").is(404, &[]),
+        on("gone.example", "a product that is not there (yet)", "/1.0/x").is(404, &[]),
+    ]
+}
+
+fn exports() -> Vec<Row> {
+    vec![
+        get("releases.json", "/tool/releases.json").is(200, &[JSON, "\"latest\":\"stable\""]),
+        get("releases.json of nothing", "/nothing/releases.json").is(404, &[]),
+        get("releases.json of a release", "/tool/1.8.2/releases.json").is(404, &[]),
+        get("releases.json as a folder", "/tool/releases.json/").is(404, &[]),
+        get("hosts.json", "/hosts.json").is(200, &[JSON, "nyc.example.net"]),
+        get("hosts.json whatever is up", "/hosts.json").without(&["nyc"]).is(200, &["nyc.example.net"]),
+        get("hosts.json of a product", "/tool/hosts.json").is(404, &[]),
+        get("another document", "/mirrors.json").is(404, &[]),
     ]
 }
 

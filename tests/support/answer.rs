@@ -61,7 +61,10 @@ pub async fn ask_with(
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.unwrap();
     let driver = tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header("host", "waypost.test");
+    let mut request = Request::builder().method(method).uri(path);
+    if headers.iter().all(|(name, _)| *name != "host") {
+        request = request.header("host", "waypost.test");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -63,6 +63,7 @@ fn release(product: &str, published: &Published) -> Release {
         channels: vec![],
         assets: published.files.iter().map(asset).collect(),
         platforms: platforms.map(|(i, (.., platform))| (Platform::parse(platform).unwrap(), i)).collect(),
+        notes_url: None,
         manifest_sha256: Sha256::new([0; 32]),
     })
 }
@@ -84,7 +85,9 @@ fn holders(config: &Config, published: &Published) -> Holders {
 fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -> ProductView {
     let view = |published: &Published| {
         let release = Arc::new(release(product.name, published));
-        Arc::new(ReleaseView { release, holders: Arc::new(holders(config, published)) })
+        let holders = Arc::new(holders(config, published));
+        let (published_at, first_redirect) = (Timestamp::default(), Arc::default());
+        Arc::new(ReleaseView { release, holders, published_at, superseded: false, first_redirect })
     };
     let releases: Vec<_> = product.releases.iter().map(view).collect();
     let versions = (0..).zip(&releases).map(|(i, r)| (r.release.id.version.bare().into(), i));
@@ -97,6 +100,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
         name: ChannelName::new(name).unwrap(),
         target: version.map(target),
         gone: None,
+        since: version.map(|_| Timestamp::default()),
     };
     let names = product.channels.iter().map(|(name, _)| *name);
     ProductView {
@@ -105,6 +109,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
         latest: product.latest.map(|latest| names.clone().position(|name| name == latest).unwrap()),
         meters: Arc::new(delivery.per_product(product.name, names)),
         withdrawn: Default::default(),
+        listing: std::sync::OnceLock::new(),
         by_version: by_version.clone().into_iter().collect(),
         releases,
     }
@@ -119,10 +124,12 @@ pub fn snapshot(config: &Config, products: &[Product], out: &[(&str, Exclusion)]
     let exclusions = config.mirrors.iter().map(exclusion).collect();
     let view =
         |p: &Product| (ProductName::new(p.name).unwrap(), Arc::new(product(config, &prepared.delivery, p)));
+    let availability = Arc::new(Availability::new(exclusions));
     Snapshot {
         generation: 1,
         published_at: Timestamp::default(),
-        availability: Arc::new(Availability::new(exclusions)),
+        hosts: waypost::redirect::hosts_json(&prepared.mirrors, &availability),
+        availability,
         catalog: Arc::new(CatalogView {
             products: products.iter().map(view).collect(),
             unnamed: Some(prepared.unnamed),

@@ -284,6 +284,7 @@ impl World {
         }
         metrics.manifests_refused.set(self.refused.len() as i64);
         metrics.release_ready.reset();
+        metrics.first_download.reset();
         for ((product, channel), pointer) in &self.pointers {
             let id = ReleaseId { product: product.clone(), version: pointer.version.clone() };
             if let Some(known) = self.releases.get(&id) {
@@ -292,6 +293,11 @@ impl World {
                     .release_ready
                     .with_label_values(&[product.as_str(), channel.as_str()])
                     .set(seconds as i64);
+                if let Some(first) = self.first_redirect(&id) {
+                    let seconds = first.since(known.published_at()).as_secs_f64();
+                    let labels = [product.as_str(), channel.as_str()];
+                    metrics.first_download.with_label_values(&labels).set(seconds);
+                }
             }
         }
     }

@@ -1,14 +1,16 @@
 //! From what the writer knows to the next snapshot, rebuilding only what changed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::catalog::ReleaseId;
 use crate::model::{AssetIndex, ChannelName, MirrorId, MirrorSet, ProductName, Timestamp, Version};
+use crate::redirect::hosts_json;
 use crate::routing::{Availability, Holders};
-use crate::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Snapshot};
+use crate::snapshot::{CatalogView, ChannelView, FirstRedirect, ProductView, ReleaseView, Snapshot};
 
 use super::world::World;
 
@@ -19,6 +21,7 @@ pub struct Views {
     releases: HashMap<ReleaseId, Arc<ReleaseView>>,
     catalog: Arc<CatalogView>,
     availability: Arc<Availability>,
+    hosts: Bytes,
     old_releases: BTreeSet<(ProductName, String)>,
     old_products: BTreeSet<ProductName>,
     old_availability: bool,
@@ -72,6 +75,7 @@ impl World {
         }
         if std::mem::take(&mut self.views.old_availability) {
             self.views.availability = Arc::new(self.availability());
+            self.views.hosts = hosts_json(&self.prepared.mirrors, &self.views.availability);
         }
         self.rebuild_releases();
         self.rebuild_products();
@@ -87,6 +91,7 @@ impl World {
             rankings: Arc::clone(&prepared.rankings),
             availability: Arc::clone(&self.views.availability),
             catalog: Arc::clone(&self.views.catalog),
+            hosts: self.views.hosts.clone(),
             timing: Arc::clone(&prepared.timing),
         })
     }
@@ -115,8 +120,19 @@ impl World {
             let id = ReleaseId { product, version };
             match self.releases.get(&id) {
                 Some(known) => {
-                    let holders = Arc::new(self.holders(&id));
-                    let view = ReleaseView { release: Arc::clone(&known.release), holders };
+                    let before = self.views.releases.get(&id);
+                    let new = || match self.views.generation {
+                        0 => FirstRedirect::unknown(),
+                        _ => FirstRedirect::default(),
+                    };
+                    let view = ReleaseView {
+                        release: Arc::clone(&known.release),
+                        holders: Arc::new(self.holders(&id)),
+                        published_at: known.published_at(),
+                        superseded: before.is_some_and(|view| view.superseded),
+                        first_redirect: before
+                            .map_or_else(|| Arc::new(new()), |view| Arc::clone(&view.first_redirect)),
+                    };
                     self.views.releases.insert(id, Arc::new(view));
                 }
                 None => drop(self.views.releases.remove(&id)),
@@ -154,7 +170,7 @@ impl World {
         self.views.catalog = Arc::new(CatalogView { products, unnamed });
     }
 
-    fn product_view(&self, name: &ProductName) -> Option<ProductView> {
+    fn product_view(&mut self, name: &ProductName) -> Option<ProductView> {
         let mut releases: Vec<Arc<ReleaseView>> = self
             .views
             .releases
@@ -165,33 +181,55 @@ impl World {
         if releases.is_empty() && !self.withdrawn.keys().any(|id| id.product == *name) {
             return None;
         }
-        let published = |view: &ReleaseView| self.releases.get(&view.release.id).map(|k| k.published_at());
         releases.sort_by(|a, b| {
             let newer = b.release.id.version.precedence(&a.release.id.version);
-            newer.then_with(|| published(b).cmp(&published(a)))
+            newer.then_with(|| b.published_at.cmp(&a.published_at))
         });
         let positions = (0..).zip(&releases);
         let by_version: FxHashMap<Box<str>, u32> =
             positions.map(|(at, view)| (view.release.id.version.bare().into(), at)).collect();
+        let names = self.channels_of(name);
+        let latest = self.latest(name, &names, &releases);
+        let pointer = |channel: &ChannelName| self.pointers.get(&(name.clone(), channel.clone()));
+        let position = |channel: &ChannelName| -> Option<usize> {
+            by_version.get(pointer(channel)?.version.bare()).map(|at| *at as usize)
+        };
+        let newest = latest.and_then(|at| position(&names[at])).unwrap_or(releases.len());
+        for (at, view) in releases.iter_mut().enumerate() {
+            if view.superseded != (at > newest) {
+                *view = Arc::new(ReleaseView { superseded: at > newest, ..ReleaseView::clone(view) });
+                self.views.releases.insert(view.release.id.clone(), Arc::clone(view));
+            }
+        }
+        let channel = |name: &ChannelName| ChannelView {
+            name: name.clone(),
+            target: position(name).map(|at| Arc::clone(&releases[at])),
+            gone: None,
+            since: pointer(name).map(|pointer| pointer.since),
+        };
+        let mut channels: Vec<ChannelView> = names.iter().map(channel).collect();
         let good =
             |version: &Version| by_version.get(version.bare()).map(|at| Arc::clone(&releases[*at as usize]));
-        let names = self.channels_of(name);
-        let pointers: Vec<Option<&Version>> = names
-            .iter()
-            .map(|channel| Some(&self.pointers.get(&(name.clone(), channel.clone()))?.version))
-            .collect();
-        let channel = |(name, at): (&ChannelName, &Option<&Version>)| {
-            let target = at.and_then(good);
-            ChannelView { name: name.clone(), target, gone: None }
-        };
-        let mut channels: Vec<ChannelView> = names.iter().zip(&pointers).map(channel).collect();
-        let latest = self.latest(name, &names, &releases);
         let withdrawn = self.withdrawn_views(name, good, &channels, latest);
-        for (channel, at) in channels.iter_mut().zip(pointers) {
-            channel.gone = at.and_then(|version| withdrawn.get(version.bare()).cloned());
+        for channel in &mut channels {
+            let at = pointer(&channel.name).map(|pointer| pointer.version.bare());
+            channel.gone = at.and_then(|version| withdrawn.get(version).cloned());
         }
-        let meters = Arc::new(self.prepared.delivery.per_product(name, names.iter().map(|c| c.as_str())));
-        Some(ProductView { name: name.clone(), latest, channels, by_version, withdrawn, releases, meters })
+        Some(ProductView {
+            name: name.clone(),
+            latest,
+            channels,
+            meters: Arc::new(self.prepared.delivery.per_product(name, names.iter().map(|c| c.as_str()))),
+            listing: OnceLock::new(),
+            by_version,
+            withdrawn,
+            releases,
+        })
+    }
+
+    /// When somebody was first sent to a release; `None` where nobody was, or it may have been before the start.
+    pub(super) fn first_redirect(&self, id: &ReleaseId) -> Option<Timestamp> {
+        self.views.releases.get(id)?.first_redirect.at()
     }
 
     /// What `latest` means: the product's first channel in the configuration, else `stable`, else the first one in its

@@ -1,0 +1,175 @@
+//! What other programs read: a product's releases, and the hosts that redirects lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde::Serialize;
+use url::Url;
+
+use crate::catalog::Release;
+use crate::model::Version;
+use crate::routing::{Availability, Mirrors};
+use crate::snapshot::{ChannelView, ProductView, ReleaseView};
+
+/// Most assets that `releases.json` lists, those of the newest releases: some 20 MB.
+const ASSETS_MAX: usize = 100_000;
+
+/// `/{product}/releases.json`
+#[derive(Serialize)]
+struct Releases<'a> {
+    schema: u32,
+    product: &'a str,
+    /// The channel that `latest` means.
+    latest: Option<&'a str>,
+    channels: Vec<Channel<'a>>,
+    /// Newest first.
+    releases: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Channel<'a> {
+    name: &'a str,
+    /// `null` while nothing was ready.
+    version: Option<&'a Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    version: &'a Version,
+    published_at: String,
+    /// Channels that point to it now.
+    channels: Vec<&'a str>,
+    /// Channels that its manifest names.
+    labels: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes_url: Option<&'a str>,
+    /// Left out where the list would get too long; `SHA256SUMS` has them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assets: Option<Vec<Asset<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Asset<'a> {
+    name: &'a str,
+    size: u64,
+    sha256: String,
+    /// In the spelling of [`crate::catalog::Platform`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<&'a str>,
+}
+
+/// What `releases.json` of a product says.
+pub fn releases_json(product: &ProductView) -> Bytes {
+    let mut left = ASSETS_MAX;
+    json(&Releases {
+        schema: 1,
+        product: &product.name,
+        latest: product.latest.map(|at| &*product.channels[at].name),
+        channels: product.channels.iter().map(Channel::of).collect(),
+        releases: product.releases.iter().map(|view| Line::of(view, product, &mut left)).collect(),
+    })
+}
+
+fn json(document: &impl Serialize) -> Bytes {
+    // Numbers, texts and lists of them can always be written.
+    let mut text = serde_json::to_vec(document).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+impl<'a> Channel<'a> {
+    fn of(channel: &'a ChannelView) -> Self {
+        Self {
+            name: &channel.name,
+            version: channel.target.as_ref().map(|view| &view.release.id.version),
+            since: channel.since.map(|since| since.to_string()),
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    /// `left` is how many assets may still be listed.
+    fn of(view: &'a ReleaseView, product: &'a ProductView, left: &mut usize) -> Self {
+        let release = &*view.release;
+        let points = |channel: &&ChannelView| {
+            channel.target.as_ref().is_some_and(|target| target.release.id == release.id)
+        };
+        let fewer = left.checked_sub(release.assets.len());
+        *left = fewer.unwrap_or(0);
+        Self {
+            version: &release.id.version,
+            published_at: view.published_at.to_string(),
+            channels: product.channels.iter().filter(points).map(|channel| &*channel.name).collect(),
+            labels: release.channels.iter().map(|channel| &**channel).collect(),
+            notes_url: release.notes_url.as_deref(),
+            assets: fewer.map(|_| assets(release)),
+        }
+    }
+}
+
+fn assets(release: &Release) -> Vec<Asset<'_>> {
+    let mut assets: Vec<Asset<'_>> = release
+        .assets
+        .iter()
+        .map(|asset| Asset {
+            name: &asset.name,
+            size: asset.size,
+            sha256: asset.sha256.to_string(),
+            platforms: Vec::new(),
+        })
+        .collect();
+    release.platforms().for_each(|(platform, at)| assets[at as usize].platforms.push(platform.as_str()));
+    assets.iter_mut().for_each(|asset| asset.platforms.sort_unstable());
+    assets
+}
+
+/// `/hosts.json`
+#[derive(Serialize)]
+struct Hosts<'a> {
+    schema: u32,
+    /// By name.
+    hosts: Vec<HostLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct HostLine<'a> {
+    host: &'a str,
+    #[serde(flatten)]
+    known: &'a Host<'a>,
+}
+
+#[derive(Default, Serialize)]
+struct Host<'a> {
+    schemes: BTreeSet<&'static str>,
+    /// Not known of a host that a mirror led to.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    ports: BTreeSet<u16>,
+    mirrors: BTreeSet<&'a str>,
+}
+
+/// What `hosts.json` says: the hosts of all mirrors, whether they are in rotation now or not, and those that they were
+/// seen to lead to.
+pub fn hosts_json(mirrors: &Mirrors, availability: &Availability) -> Bytes {
+    // An https mirror never leads to http.
+    let scheme = |id| if mirrors.plain.has(id) { "http" } else { "https" };
+    let mut hosts: BTreeMap<String, Host<'_>> = BTreeMap::new();
+    for (id, mirror) in mirrors.iter() {
+        // It was a URL in the configuration.
+        let Ok(url) = Url::parse(&mirror.base) else { continue };
+        let host = hosts.entry(url.host_str().unwrap_or_default().to_owned()).or_default();
+        host.schemes.insert(scheme(id));
+        host.ports.extend(url.port_or_known_default());
+        host.mirrors.insert(&mirror.name);
+    }
+    for (name, leading) in &availability.led_to {
+        let host = hosts.entry(name.to_string()).or_default();
+        for id in leading.iter() {
+            host.schemes.extend(["https", scheme(id)]);
+            host.mirrors.insert(&mirrors.get(id).name);
+        }
+    }
+    let hosts = hosts.iter().map(|(host, known)| HostLine { host, known });
+    json(&Hosts { schema: 1, hosts: hosts.collect() })
+}

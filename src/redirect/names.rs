@@ -1,0 +1,111 @@
+//! Names beside the canonical ones: further hosts, and links that were published before. Where none is configured, a
+//! request pays two branches for them.
+
+use http::HeaderMap;
+use http::header::HOST;
+use rustc_hash::FxHashMap;
+
+use crate::config::Host;
+use crate::snapshot::{CatalogView, Snapshot};
+
+use super::answer::Inquiry;
+use super::query::Query;
+use super::resolve::{Meaning, Missing, Why, resolve, resolve_within};
+
+/// Finds what a decoded path means on the host that the request is for; where that is nothing, by the aliases.
+pub fn find<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    path: &str,
+    query: Query<'_>,
+) -> Result<Meaning<'s>, Missing<'s>> {
+    let (settings, catalog) = (&*snapshot.settings, &*snapshot.catalog);
+    let host = if settings.hosts.is_empty() { None } else { host(&settings.hosts, inquiry) };
+    let found = match host {
+        None => resolve(catalog, path, query),
+        Some(host) => resolve_on(host, catalog, path, query),
+    };
+    match found {
+        Err(Missing { why: Why::NotFound, .. }) if !settings.aliases.is_empty() => {}
+        found => return found,
+    }
+    let canonical = host.and_then(|host| canonical(host, path));
+    let paths = [canonical.as_deref().unwrap_or(path), path];
+    let paths = if canonical.is_some() { &paths[..] } else { &paths[1..] };
+    let meaning = |path: &str| match resolve(catalog, path, query) {
+        Err(Missing { why: Why::NotFound, .. }) => None,
+        found => Some(found),
+    };
+    settings.aliases.find(paths, meaning).unwrap_or(found)
+}
+
+/// The configured host that a request is for: by `:authority` or an absolute request target, else by the Host header
+/// (RFC 9112 section 3.2).
+fn host<'s>(hosts: &'s FxHashMap<Box<str>, Host>, inquiry: &Inquiry<'_>) -> Option<&'s Host> {
+    let name = inquiry.uri.host().or_else(|| host_header(inquiry.headers))?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return hosts.get(&*name.to_ascii_lowercase());
+    }
+    hosts.get(name)
+}
+
+/// The Host header without its port.
+fn host_header(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(HOST)?.to_str().ok()?;
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    Some(text.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(text, |(host, _)| host))
+}
+
+/// The path below the host's prefix; begins with `/`.
+fn below<'p>(host: &Host, path: &'p str) -> Option<&'p str> {
+    path.strip_prefix(&*host.prefix).filter(|rest| rest.starts_with('/'))
+}
+
+/// What a path means on a configured host. A product's own host leaves the product out.
+fn resolve_on<'s>(
+    host: &Host,
+    catalog: &'s CatalogView,
+    path: &str,
+    query: Query<'_>,
+) -> Result<Meaning<'s>, Missing<'s>> {
+    let missing = Missing { product: None, channel: None, why: Why::NotFound };
+    let path = below(host, path).ok_or(missing)?;
+    match &host.product {
+        Some(product) if path != "/hosts.json" => {
+            resolve_within(catalog.products.get(product).ok_or(missing)?, &path[1..], query)
+        }
+        _ => resolve(catalog, path, query),
+    }
+}
+
+/// The path as it would be on the service's first name.
+fn canonical(host: &Host, path: &str) -> Option<String> {
+    let path = below(host, path)?;
+    Some(match &host.product {
+        Some(product) => format!("/{product}{path}"),
+        None => path.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_read_without_its_port() {
+        for (line, host) in [
+            ("get.example.com", "get.example.com"),
+            ("get.example.com:8443", "get.example.com"),
+            ("get.example.com:", "get.example.com"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("a:b", "a:b"),
+            (":80", ""),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, line.parse().unwrap())]);
+            assert_eq!(host_header(&headers), Some(host), "{line}");
+        }
+        assert_eq!(host_header(&HeaderMap::new()), None);
+    }
+}
