@@ -81,6 +81,7 @@ mod tests {
         Release::new(ReleaseParts {
             id: ReleaseId { product, version },
             published_at: None,
+            notes_url: None,
             channels: vec![],
             assets: assets.collect(),
             platforms: vec![],

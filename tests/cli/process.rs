@@ -53,6 +53,10 @@ impl Process {
         self.seen[begin..].to_vec()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal such as `INT`.
     pub fn signal(&self, name: &str) {
         // The shell's own `kill`: the program is not part of a bare Debian.
