@@ -188,6 +188,21 @@ fn a_published_file_that_differs_or_is_missing_is_refused_and_nothing_moves() {
 }
 
 #[test]
+fn what_was_signed_and_has_changed_is_to_be_signed_again_and_with_which_comment() {
+    let site = Site::new(&[("a", "1")]);
+    let notes = site.create("v1.0").unwrap().notes.join("\n");
+    assert!(!notes.contains("sign it again"), "{notes}");
+    write(&site.origin.join("index.json.minisig"), "signed");
+    write(&site.origin.join("tool/v1.0/manifest.json.minisig"), "signed");
+    assert!(site.create("v1.0").unwrap().notes.is_empty(), "nothing changed");
+    site.put("b", "2");
+    let notes = site.create("v1.0").unwrap().notes.join("\n");
+    for comment in ["\"waypost tool 1.0\"", "\"waypost index 2\""] {
+        assert!(notes.contains(&format!("sign it again, with the trusted comment {comment}")), "{notes}");
+    }
+}
+
+#[test]
 fn the_index_keeps_what_it_holds_and_counts_on() {
     let site = Site::new(&[("a", "1")]);
     let sha256 = "ab".repeat(32);

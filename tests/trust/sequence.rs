@@ -97,7 +97,7 @@ async fn a_lower_sequence_is_refused_until_it_is_accepted_and_then_taken_in_like
     assert_eq!(accept(&site).await, json!({ "kind": "origin_accept", "sequence": 5 }));
     until_sequence(&site, 5).await;
     site.until_status("/tool/1.1/tool", EU, 404).await;
-    assert_eq!(site.get("/tool/1.0/tool", EU).await.status, 302);
+    site.until_status("/tool/1.0/tool", EU, 302).await;
     // From there on it counts as before.
     site.write_origin("index.json", &index(6, &[OLD_MANIFEST, MANIFEST]));
     until_sequence(&site, 6).await;
@@ -135,7 +135,7 @@ async fn the_sequence_survives_restarts_and_what_was_accepted_even_the_loss_of_t
     site.write_origin("index.json", &index(5, &[OLD_MANIFEST, MANIFEST]));
     site.run().await.unwrap();
     until_disbelieved(&site, "sequence_went_back").await;
-    assert_eq!(site.get("/tool/1.1/tool", EU).await.status, 302);
+    site.until_status("/tool/1.1/tool", EU, 302).await;
     accept(&site).await;
     until_sequence(&site, 5).await;
     site.kill();
