@@ -107,6 +107,20 @@ async fn a_lower_sequence_is_refused_until_it_is_accepted_and_then_taken_in_like
 }
 
 #[tokio::test]
+async fn an_older_state_that_is_accepted_brings_no_withdrawn_release_back() {
+    let site = at_seven().await;
+    let mut newer: Value = serde_json::from_slice(&index(8, &[OLD_MANIFEST, MANIFEST])).unwrap();
+    newer["withdrawn"] = json!([{ "product": "tool", "version": "1.1", "reason": "it does not start" }]);
+    site.write_origin("index.json", newer.to_string().as_bytes());
+    site.until_status("/tool/1.1/tool", EU, 410).await;
+    site.write_origin("index.json", &index(7, &[OLD_MANIFEST, MANIFEST]));
+    until_disbelieved(&site, "sequence_went_back").await;
+    accept(&site).await;
+    until_sequence(&site, 7).await;
+    assert_eq!(site.get("/tool/1.1/tool", EU).await.status, 410);
+}
+
+#[tokio::test]
 async fn the_sequence_of_an_origin_over_http_does_not_go_back_either() {
     let origin = Mirror::start(own_address(), None).await;
     let mut site = Site::builder()

@@ -139,7 +139,10 @@ impl World {
 
     /// The manifests that are refused.
     pub(super) fn refused_report(&self) -> Value {
-        let line = |(path, why): (&String, &OriginRefusal)| json!({ "manifest": path, "reason": why.reason, "detail": why.detail });
+        let line = |(path, why): (&String, &OriginRefusal)| {
+            let OriginRefusal { reason, detail } = why;
+            json!({ "manifest": path, "reason": reason, "detail": detail })
+        };
         self.refused.iter().map(line).collect()
     }
 }
