@@ -154,7 +154,8 @@ async fn no_answer_mixes_releases_while_a_channel_moves() {
             "[[alias]]\nfrom = \"/pub/{product}-{version}-{platform}.tgz\"\nto = \"/{product}/{version}/{platform}\"\n",
         );
     for (version, files) in &contents {
-        let assets: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
+        let assets: Vec<(&str, &[u8])> =
+            files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
         builder = builder.release("tool", version, &assets, &["stable"]);
     }
     let site = builder.start().await;
@@ -162,8 +163,9 @@ async fn no_answer_mixes_releases_while_a_channel_moves() {
         site.until_everywhere("tool", version).await;
     }
     site.until_channel("tool", "stable", VERSIONS[1]).await;
-    let digests: Digests =
-        Arc::new(contents.iter().map(|(version, files)| ((*version).to_owned(), sha256(&files[0].1))).collect());
+    let digests: Digests = Arc::new(
+        contents.iter().map(|(version, files)| ((*version).to_owned(), sha256(&files[0].1))).collect(),
+    );
 
     let stop = Arc::new(AtomicBool::new(false));
     let flipping = tokio::spawn(flip(site.handle(), Arc::clone(&stop)));
@@ -187,7 +189,10 @@ async fn no_answer_mixes_releases_while_a_channel_moves() {
     stop.store(true, Ordering::Release);
     let moves = flipping.await.unwrap();
     let [old, new] = [0, 1].map(|at| both[at].load(Ordering::Relaxed));
-    println!("{} answers followed in {elapsed:.1?}, {moves} moves; {old} of the old release, {new} of the new", old + new);
+    println!(
+        "{} answers followed in {elapsed:.1?}, {moves} moves; {old} of the old release, {new} of the new",
+        old + new
+    );
     assert_eq!(old + new, CLIENTS * ROUNDS);
     assert!(moves > 10 && old > 0 && new > 0, "the channel moved under the requests: {moves} {old} {new}");
 }

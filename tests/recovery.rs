@@ -83,7 +83,11 @@ impl Outside {
 /// An answer's text; `None` where none came, as when the service is killed.
 fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 10.1.0.7\r\nconnection: close\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 10.1.0.7\r\nconnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     answer.starts_with("HTTP/1.1 ").then_some(answer)
@@ -100,7 +104,11 @@ struct Load {
 }
 
 impl Load {
-    fn begin(public: &Arc<Mutex<Option<SocketAddr>>>, paths: &'static [&str], withdrawn_path: &'static str) -> Self {
+    fn begin(
+        public: &Arc<Mutex<Option<SocketAddr>>>,
+        paths: &'static [&str],
+        withdrawn_path: &'static str,
+    ) -> Self {
         let load = Self {
             stop: Arc::default(),
             withdrawn: Arc::default(),
@@ -109,7 +117,8 @@ impl Load {
             clients: Vec::new(),
         };
         let clients = (0..4).map(|client: usize| {
-            let (public, stop, withdrawn) = (Arc::clone(public), Arc::clone(&load.stop), Arc::clone(&load.withdrawn));
+            let (public, stop, withdrawn) =
+                (Arc::clone(public), Arc::clone(&load.stop), Arc::clone(&load.withdrawn));
             let (answers, bad) = (Arc::clone(&load.answers), Arc::clone(&load.bad));
             std::thread::spawn(move || {
                 for turn in client.. {
@@ -167,11 +176,13 @@ async fn a_withdrawn_release_stays_away_through_kill_9_without_its_origin_and_wi
         outside.start();
         outside.until_status("/tool/1.8.1/tool", 302);
         outside.until_status("/tool/1.8.2/tool", 302);
-        let paths = &["/tool/stable/tool", "/tool/1.8.2/tool", "/tool/latest/tool", "/tool/v1.8.2/tool.meta4"];
+        let paths =
+            &["/tool/stable/tool", "/tool/1.8.2/tool", "/tool/latest/tool", "/tool/v1.8.2/tool.meta4"];
         // What a redirect, its links and a Metalink lead to; the canonical path itself is asked for, not answered.
         let load = Load::begin(&outside.public, paths, "/tool/1.8.2/tool\r\n");
         load.more(200);
-        let withdrawn = outside.run(&["release", "withdraw", "tool", "1.8.2", "--reason", "it deletes home folders"]);
+        let withdrawn =
+            outside.run(&["release", "withdraw", "tool", "1.8.2", "--reason", "it deletes home folders"]);
         load.withdrawn.store(true, Ordering::Release);
         assert!(withdrawn.status.success(), "{withdrawn:?}");
         load.more(500);
@@ -239,15 +250,24 @@ async fn every_acknowledged_order_is_in_the_audit_after_kill_9_and_none_is_half_
             outside.start();
             let audit = outside.run(&["audit", "--limit", "0", "--json"]);
             let audit: Value = serde_json::from_slice(&audit.stdout).unwrap();
-            let rows: Vec<&str> =
-                audit["orders"].as_array().unwrap().iter().map(|order| order["reason"].as_str().unwrap()).collect();
+            let rows: Vec<&str> = audit["orders"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|order| order["reason"].as_str().unwrap())
+                .collect();
             let found: BTreeSet<String> = rows.iter().map(|reason| (*reason).to_owned()).collect();
             let lost: Vec<&String> = acknowledged.difference(&found).collect();
             assert!(lost.is_empty(), "lost after round {round}: {lost:?}");
             let doubled = rows.iter().filter(|r| r.starts_with("order ")).count();
-            assert_eq!(doubled, found.iter().filter(|r| r.starts_with("order ")).count(), "an order is there twice");
+            assert_eq!(
+                doubled,
+                found.iter().filter(|r| r.starts_with("order ")).count(),
+                "an order is there twice"
+            );
             // What is in force is what the last order in the audit says.
-            let last = audit["orders"].as_array().unwrap().iter().find(|o| o["actor"] != "waypost").unwrap().clone();
+            let last =
+                audit["orders"].as_array().unwrap().iter().find(|o| o["actor"] != "waypost").unwrap().clone();
             let shown = outside.run(&["release", "show", "tool", "2.0", "--json"]);
             let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
             let withdrawn = !shown["withdrawn"].is_null();

@@ -118,7 +118,8 @@ impl fmt::Display for At<'_> {
     }
 }
 
-fn shortened(text: &str) -> Cow<'_, str> {
+/// The first eighty characters: what a message repeats of a text from outside.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(QUOTE_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),

@@ -12,6 +12,7 @@ mod json;
 pub mod manifest;
 mod platform;
 pub mod publish;
+pub mod published_checksums;
 mod release;
 pub mod signature;
 

@@ -1,7 +1,7 @@
 //! What else is looked at while a whole file is hashed: its blocks, its signature, what it says of the others.
 
 use crate::catalog::Release;
-use crate::catalog::checksums::contradiction;
+use crate::catalog::published_checksums::contradiction;
 use crate::health::BlockHasher;
 use crate::model::AssetIndex;
 

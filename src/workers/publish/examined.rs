@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::checksums::{CHECKSUMS_MAX, is_checksums_name};
+use crate::catalog::published_checksums::{CHECKSUMS_MAX, is_checksums_name};
 use crate::catalog::{Asset, Release, ReleaseId};
 use crate::config::MinisignKey;
 use crate::health::{Blocks, Copies};
