@@ -3,6 +3,8 @@
 
 #[path = "manifest/create.rs"]
 mod create;
+#[path = "manifest/import.rs"]
+mod import;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -157,6 +157,11 @@ pub(super) trait Reader<'de>: Sized {
         None
     }
 
+    fn boolean(&mut self, _: bool, mut here: Here<'_>) -> Option<Self::Value> {
+        here.unexpected(Self::EXPECTED, "a boolean");
+        None
+    }
+
     fn list<A: SeqAccess<'de>>(
         &mut self,
         mut seq: A,
@@ -207,9 +212,8 @@ impl<'de, R: Reader<'de>> Visitor<'de> for Seed<'_, R> {
         f.write_str(R::EXPECTED)
     }
 
-    fn visit_bool<E: Error>(mut self, _: bool) -> Result<Self::Value, E> {
-        self.here.unexpected(R::EXPECTED, "a boolean");
-        Ok(None)
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(self.reader.boolean(value, self.here))
     }
 
     fn visit_i64<E: Error>(mut self, _: i64) -> Result<Self::Value, E> {
@@ -273,6 +277,18 @@ impl<'de> Reader<'de> for Number {
             here.problem(format_args!("{number} is more than {}", self.max));
         }
         fits.then_some(number)
+    }
+}
+
+/// `true` or `false`.
+pub(super) struct Flag;
+
+impl<'de> Reader<'de> for Flag {
+    type Value = bool;
+    const EXPECTED: &'static str = "true or false";
+
+    fn boolean(&mut self, value: bool, _: Here<'_>) -> Option<bool> {
+        Some(value)
     }
 }
 
@@ -449,12 +465,20 @@ pub(super) fn document<'de, S: Shape<'de>>(
     bytes: &'de [u8],
     report: &mut Report,
 ) -> Result<Option<S>, serde_json::Error> {
+    read(bytes, Object::<S>::new(), report)
+}
+
+/// Reads a whole document; `Err` is broken syntax, trailing text included.
+pub(super) fn read<'de, R: Reader<'de>>(
+    bytes: &'de [u8],
+    mut reader: R,
+    report: &mut Report,
+) -> Result<Option<R::Value>, serde_json::Error> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let here = Here { at: At::Root, report };
-    let shape =
-        Seed { reader: &mut Object::<S>::new(), need: Need::Required, here }.deserialize(&mut from)?;
+    let value = Seed { reader: &mut reader, need: Need::Required, here }.deserialize(&mut from)?;
     from.end()?;
-    Ok(shape)
+    Ok(value)
 }
 
 /// One line of text: bounded, without control characters, not empty.

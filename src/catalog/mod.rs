@@ -7,6 +7,7 @@ mod alias;
 pub mod checksums;
 mod compile;
 pub mod folder;
+pub mod import;
 pub mod index;
 mod json;
 pub mod manifest;

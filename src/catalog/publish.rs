@@ -4,22 +4,26 @@
 //! the origin meanwhile sees the state before or the state after.
 
 mod enter;
-mod label;
+pub(super) mod label;
+pub(super) mod mismatch;
 mod stage;
-mod walk;
+pub(super) mod walk;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::index::{IndexError, ManifestPath};
 use super::manifest::{
-    ImmutabilityBreach, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, ManifestAsset, ManifestError, changes,
+    Expects, ImmutabilityBreach, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, ManifestAsset, ManifestError,
+    changes,
 };
 use super::signature::TrustedComment;
 use crate::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
-use stage::Staging;
+use mismatch::Mismatches;
+use stage::{Hashes, Staging};
 use walk::Found;
 
 /// Where the files are.
@@ -146,6 +150,12 @@ pub enum CreateError {
         /// What is wrong.
         source: ManifestError,
     },
+    /// Files are not what their pipeline said of them.
+    #[error("the files are not what was said of them, and nothing is published:{}", lines(problems))]
+    Mismatch {
+        /// What differs; bounded.
+        problems: Vec<String>,
+    },
     /// The index that is there is not valid.
     #[error("{}: {source}; repair it, or remove it to have it made anew", path.display())]
     Index {
@@ -170,8 +180,23 @@ impl CreateError {
     }
 }
 
-fn lines(breaches: &[ImmutabilityBreach]) -> String {
+fn lines(breaches: &[impl fmt::Display]) -> String {
     breaches.iter().map(|breach| format!("\n  {breach}")).collect()
+}
+
+/// The files to publish, and what is known beside them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Ordered by name, each name once.
+    pub files: Vec<Found>,
+    /// What is wrong with them already.
+    pub problems: Mismatches,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+    /// Release notes, where the manifest has none yet.
+    pub notes_url: Option<String>,
+    /// What a complete release holds; what is empty leaves the manifest's.
+    pub expects: Expects,
 }
 
 /// Publishes a folder's files as a release. Doing it again with the same files changes nothing; further files are added.
@@ -182,6 +207,16 @@ fn lines(breaches: &[ImmutabilityBreach]) -> String {
 pub fn create(options: &CreateOptions, progress: &dyn Progress) -> Result<Created, CreateError> {
     let places = Places::find(options)?;
     let walk = walk::walk(&places.folder)?;
+    put(options, &places, Batch { files: walk.files, notes: walk.notes, ..Batch::default() }, progress)
+}
+
+/// Publishes a batch that lies in `places`. Files that are not what was said of them are all told at once.
+pub(super) fn put(
+    options: &CreateOptions,
+    places: &Places,
+    mut batch: Batch,
+    progress: &dyn Progress,
+) -> Result<Created, CreateError> {
     enter::current(&places.origin)?;
     let staging = Staging::take(&places.release)?;
     let manifest_file = places.release.join(MANIFEST_FILE);
@@ -193,11 +228,14 @@ pub fn create(options: &CreateOptions, progress: &dyn Progress) -> Result<Create
             || fs::symlink_metadata(places.release.join(file.name.as_str())).map(|about| about.len()).ok();
         sizes.get(file.name.as_str()).is_some_and(|size| *size == file.size && lies() == Some(*size))
     };
-    progress.begin(walk.files.len(), walk.files.iter().map(|file| file.size).sum());
-    let copies = |file: &Found| options.placement == Placement::Copy && !is_there(file);
-    let digests = staging.fill(&walk.files, copies, progress)?;
+    progress.begin(batch.files.len(), batch.files.iter().map(|file| file.size).sum());
+    let good = batch.problems.is_empty();
+    let copies = |file: &Found| good && options.placement == Placement::Copy && !is_there(file);
+    let hashes = staging.fill(&batch.files, copies, progress)?;
+    batch.problems.compare(&batch.files, &hashes);
+    std::mem::take(&mut batch.problems).finish()?;
 
-    let manifest = assemble(options, old.as_ref(), &walk.files, &digests);
+    let manifest = assemble(options, old.as_ref(), &batch, &hashes);
     let added = match &old {
         None => manifest.assets.len(),
         Some(old) => changes(old, &manifest, false)
@@ -216,7 +254,7 @@ pub fn create(options: &CreateOptions, progress: &dyn Progress) -> Result<Create
     let text = manifest.to_json();
     Manifest::parse(text.as_bytes())
         .map_err(|source| CreateError::Manifest { path: manifest_file.clone(), source })?;
-    staging.release(&walk.files)?;
+    staging.release(&batch.files)?;
     if outcome != Outcome::Unchanged {
         stage::write_atomically(&manifest_file, text.as_bytes())?;
     }
@@ -224,7 +262,7 @@ pub fn create(options: &CreateOptions, progress: &dyn Progress) -> Result<Create
 
     let path = ManifestPath { product: options.product.clone(), version: options.version.clone() };
     let entered = enter::enter(&places.origin, path, text.as_bytes(), outcome)?;
-    let mut notes = walk.notes;
+    let mut notes = batch.notes;
     notes.extend(entered.notes);
     if outcome == Outcome::Changed && added > 0 {
         notes.push(
@@ -239,20 +277,26 @@ pub fn create(options: &CreateOptions, progress: &dyn Progress) -> Result<Create
     Ok(Created { manifest, manifest_file, index_file, sequence, outcome, added, notes })
 }
 
+/// A folder with files, links resolved.
+pub(super) fn source_folder(folder: &Path) -> Result<PathBuf, CreateError> {
+    let real = fs::canonicalize(folder)
+        .map_err(|error| CreateError::Places(format!("{}: {error}", folder.display())))?;
+    if !real.is_dir() {
+        return Err(CreateError::Places(format!("{}: is not a folder", real.display())));
+    }
+    Ok(real)
+}
+
 /// The folders, links resolved.
-struct Places {
+pub(super) struct Places {
     folder: PathBuf,
     origin: PathBuf,
     release: PathBuf,
 }
 
 impl Places {
-    fn find(options: &CreateOptions) -> Result<Self, CreateError> {
-        let folder = fs::canonicalize(&options.folder)
-            .map_err(|error| CreateError::Places(format!("{}: {error}", options.folder.display())))?;
-        if !folder.is_dir() {
-            return Err(CreateError::Places(format!("{}: is not a folder", folder.display())));
-        }
+    pub fn find(options: &CreateOptions) -> Result<Self, CreateError> {
+        let folder = source_folder(&options.folder)?;
         fs::create_dir_all(&options.origin)
             .map_err(|error| CreateError::io("create", &options.origin, error))?;
         let origin = fs::canonicalize(&options.origin)
@@ -292,7 +336,7 @@ fn published(file: &Path) -> Result<Option<Manifest>, CreateError> {
 }
 
 /// A file's bytes, at most one more than `max`; `None` where it is missing.
-fn read_bounded(file: &Path, max: usize) -> Result<Option<Vec<u8>>, CreateError> {
+pub(super) fn read_bounded(file: &Path, max: usize) -> Result<Option<Vec<u8>>, CreateError> {
     let opened = match File::open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened,
@@ -305,12 +349,7 @@ fn read_bounded(file: &Path, max: usize) -> Result<Option<Vec<u8>>, CreateError>
 }
 
 /// The manifest of what was found. What an earlier one says beyond names, sizes and digests stays.
-fn assemble(
-    options: &CreateOptions,
-    old: Option<&Manifest>,
-    files: &[Found],
-    digests: &[Sha256],
-) -> Manifest {
+fn assemble(options: &CreateOptions, old: Option<&Manifest>, batch: &Batch, hashes: &[Hashes]) -> Manifest {
     let mut manifest = old
         .cloned()
         .filter(|old| old.product == options.product && old.version == options.version)
@@ -324,19 +363,31 @@ fn assemble(
         }
     }
     manifest.published_at = options.published_at.or(manifest.published_at).or(Some(options.now));
+    manifest.notes_url = manifest.notes_url.or_else(|| batch.notes_url.clone());
+    let Expects { platforms, sidecars, .. } = &batch.expects;
+    if !platforms.is_empty() {
+        manifest.expects.platforms = platforms.clone();
+    }
+    if !sidecars.is_empty() {
+        manifest.expects.sidecars = sidecars.clone();
+    }
 
     let mut known: HashMap<_, _> = std::mem::take(&mut manifest.assets)
         .into_iter()
         .enumerate()
         .map(|(i, asset)| (asset.name.clone(), (i, asset)))
         .collect();
-    let mut assets: Vec<(usize, ManifestAsset)> = files
+    let mut assets: Vec<(usize, ManifestAsset)> = batch
+        .files
         .iter()
-        .zip(digests)
-        .map(|(file, sha256)| {
-            let (i, labelled) =
-                known.remove(&file.name).unwrap_or_else(|| (usize::MAX, labelled(file, *sha256)));
-            (i, ManifestAsset { size: file.size, sha256: *sha256, ..labelled })
+        .zip(hashes)
+        .map(|(file, hashes)| {
+            let (i, mut asset) =
+                known.remove(&file.name).unwrap_or_else(|| (usize::MAX, labelled(file, hashes.sha256)));
+            if let Some(sha512) = hashes.sha512 {
+                asset.sha512 = Some(Box::new(sha512));
+            }
+            (i, ManifestAsset { size: file.size, sha256: hashes.sha256, ..asset })
         })
         .collect();
     // Stable: known assets keep their order, new ones follow by name.
@@ -347,7 +398,8 @@ fn assemble(
 }
 
 fn labelled(file: &Found, sha256: Sha256) -> ManifestAsset {
-    let label = label::read(&file.name);
+    let told = file.told.as_ref().and_then(|told| told.label.clone());
+    let label = told.unwrap_or_else(|| label::read(&file.name));
     ManifestAsset {
         kind: label.kind.map(Box::from),
         platforms: label.platforms.into_iter().map(Box::from).collect(),

@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::outcome::{Exit, complain, print};
+use crate::catalog::Platform;
+use crate::catalog::import::{self, Format, ImportError, ImportOptions, Imported};
+use crate::catalog::manifest::Expects;
 use crate::catalog::publish::{self, CreateError, CreateOptions, Created, Outcome, Placement, Progress};
 use crate::model::{BadVersion, ChannelName, Clock, ProductName, SystemClock, Timestamp, Version};
 
@@ -40,12 +43,66 @@ pub struct CreateArgs {
     pub json: bool,
 }
 
+/// Publishes what a pipeline's own list of files names, if all of it is there and matches.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The folder with the release's files and the list
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The origin's folder
+    #[arg(long, value_name = "DIR")]
+    pub origin: PathBuf,
+    /// The product; goreleaser and cargo-dist tell it
+    #[arg(long)]
+    pub product: Option<ProductName>,
+    /// The version, where the list does not tell it; where it does, both have to be the same
+    #[arg(long, value_parser = version)]
+    pub version: Option<Version>,
+    /// A channel that the release is meant for; may be repeated
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    pub channels: Vec<ChannelName>,
+    /// Which list to take: sha256sums, goreleaser, cargo-dist or github; without, the one that lies there
+    #[arg(long, value_name = "FORMAT")]
+    pub from: Option<Format>,
+    /// The GitHub API's JSON of the release, instead of DIR/release.json
+    #[arg(long, value_name = "FILE")]
+    pub github: Option<PathBuf>,
+    /// Publishes files that no list names as well
+    #[arg(long)]
+    pub all: bool,
+    /// A platform that a complete release has; may be repeated
+    #[arg(long = "expect-platform", value_name = "PLATFORM", value_parser = platform)]
+    pub platforms: Vec<String>,
+    /// A suffix such as .minisig that every file of a complete release has a sidecar with; may be repeated
+    #[arg(long = "expect-sidecar", value_name = "SUFFIX", value_parser = suffix)]
+    pub sidecars: Vec<String>,
+    /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
+    #[arg(long)]
+    pub in_place: bool,
+    /// When it was published (RFC 3339), instead of what the list says, or now
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    pub published_at: Option<Timestamp>,
+    /// Prints the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 fn version(text: &str) -> Result<Version, BadVersion> {
     Version::parse(text)
 }
 
 fn moment(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse_rfc3339(text).ok_or("expected an RFC 3339 moment such as 2026-11-20T10:00:00Z")
+}
+
+fn platform(text: &str) -> Result<String, &'static str> {
+    let known = Platform::parse(text).map(|_| text.to_owned());
+    known.ok_or("expected a platform such as linux-amd64")
+}
+
+fn suffix(text: &str) -> Result<String, &'static str> {
+    let fits = text.len() > 1 && text.len() <= 64 && text.starts_with('.') && !text.contains('/');
+    fits.then(|| text.to_owned()).ok_or("expected a suffix such as .minisig")
 }
 
 /// `waypost manifest create`. Exit code 0: published, or published just so already; 1: a file is bad or the release
@@ -66,12 +123,48 @@ pub fn create(args: CreateArgs) -> Exit {
     bar.0.finish_and_clear();
     match result {
         Ok(created) => {
-            report(&created, args.json);
+            report(&created, None, args.json);
             Exit::Done
         }
         Err(error) => {
             complain(format!("error: {error}"));
             exit(&error)
+        }
+    }
+}
+
+/// `waypost manifest import`. Exit code 0: published, or published just so already; 1: files, lists and options
+/// contradict each other, or the release is published with other files; 2: no list, or it does not tell enough.
+pub fn import(args: ImportArgs) -> Exit {
+    let options = ImportOptions {
+        folder: args.folder,
+        origin: args.origin,
+        product: args.product,
+        version: args.version,
+        channels: args.channels,
+        published_at: args.published_at,
+        now: SystemClock.now(),
+        placement: if args.in_place { Placement::InPlace } else { Placement::Copy },
+        from: args.from,
+        github: args.github,
+        all: args.all,
+        expects: Expects { platforms: args.platforms, sidecars: args.sidecars, ..Expects::default() },
+    };
+    let bar = Bar::new();
+    let result = import::import(&options, &bar);
+    bar.0.finish_and_clear();
+    match result {
+        Ok(Imported { created, format, list }) => {
+            report(&created, Some((format, &list)), args.json);
+            Exit::Done
+        }
+        Err(error) => {
+            complain(format!("error: {error}"));
+            match &error {
+                ImportError::Unclear(_) => Exit::Usage,
+                ImportError::Source { .. } => Exit::No,
+                ImportError::Create(error) => exit(error),
+            }
         }
     }
 }
@@ -85,12 +178,14 @@ fn exit(error: &CreateError) -> Exit {
         | CreateError::Changed { .. }
         | CreateError::Io { .. }
         | CreateError::Manifest { .. }
+        | CreateError::Mismatch { .. }
         | CreateError::Index { .. }
         | CreateError::Immutable { .. } => Exit::No,
     }
 }
 
-fn report(created: &Created, as_json: bool) {
+/// `list`: what it was imported from.
+fn report(created: &Created, list: Option<(Format, &str)>, as_json: bool) {
     let Created { manifest, manifest_file, index_file, sequence, outcome, added, notes } = created;
     let (assets, bytes) = (manifest.assets.len(), manifest.bytes());
     let outcome = match outcome {
@@ -99,12 +194,15 @@ fn report(created: &Created, as_json: bool) {
         Outcome::Unchanged => "unchanged",
     };
     let text = if as_json {
-        json!({
+        let mut text = json!({
             "manifest": manifest_file.to_string_lossy(), "index": index_file.to_string_lossy(), "sequence": sequence,
             "product": manifest.product, "version": manifest.version, "channels": manifest.channels,
             "outcome": outcome, "assets": assets, "bytes": bytes, "added": added, "notes": notes,
-        })
-        .to_string()
+        });
+        if let Some((format, file)) = list {
+            text["from"] = json!({ "format": format.as_str(), "file": file });
+        }
+        text.to_string()
     } else {
         for note in notes {
             complain(format!("note: {note}"));
@@ -112,8 +210,9 @@ fn report(created: &Created, as_json: bool) {
         let size = ByteSize::b(bytes).display().iec();
         let (product, version) = (&manifest.product, &manifest.version);
         let file = manifest_file.display();
+        let from = list.map_or_else(String::new, |(format, list)| format!("\nfrom {list} ({format})"));
         format!(
-            "{product} {version}: {outcome}, {assets} assets ({added} added), {size}\n{file}\nindex sequence {sequence}"
+            "{product} {version}: {outcome}, {assets} assets ({added} added), {size}{from}\n{file}\nindex sequence {sequence}"
         )
     };
     print(text);

@@ -124,6 +124,16 @@ Examples:
   waypost manifest create dist/ --origin /srv/origin --product tool --version 1.8.2 --channel stable
   waypost manifest create /srv/origin/tool/1.8.2 --in-place --origin /srv/origin --product tool --version 1.8.2")]
     Create(manifest::CreateArgs),
+    /// Publishes what a pipeline's own list of files names, if all of it is there and matches
+    #[command(after_help = "\
+The list is dist-manifest.json (cargo-dist), artifacts.json (goreleaser), release.json (GitHub's API), or files of checksums
+(SHA256SUMS, checksums.txt, NAME.sha256, …). All that lie there have to agree; sidecars of listed files come along.
+
+Examples:
+  waypost manifest import dist/ --origin /srv/origin --channel stable
+  waypost manifest import files/ --origin /srv/origin --product tool --version 1.8.2 --channel stable
+  gh api repos/OWNER/REPO/releases/tags/v1.8.2 > files/release.json && waypost manifest import files/ --product tool …")]
+    Import(manifest::ImportArgs),
 }
 
 impl Cli {
@@ -135,6 +145,7 @@ impl Cli {
             Command::Demo(args) => finish(demo::run(args)),
             Command::Explain(args) => finish(explain::run(args)),
             Command::Manifest(ManifestCommand::Create(args)) => Ok(manifest::create(args)),
+            Command::Manifest(ManifestCommand::Import(args)) => Ok(manifest::import(args)),
             Command::Release(command) => finish(release::run(command)),
             Command::Mirror(command) => finish(mirror::run(command)),
             Command::Channel(command) => finish(channel::run(command)),

@@ -11,10 +11,12 @@ const SIDECARS: &[&str] = &[
     ".sha512",
     ".pem",
     ".crt",
+    ".sbom",
     ".sbom.json",
     ".spdx.json",
     ".cdx.json",
     ".intoto.jsonl",
+    ".sigstore",
     ".sigstore.json",
 ];
 
@@ -77,15 +79,15 @@ const SYSTEM_SUFFIXES: &[(&str, &[&str])] = &[
 ];
 
 /// What a name says.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Label {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::catalog) struct Label {
     pub kind: Option<&'static str>,
     /// `<system>-<processor>`; both for a universal macOS file.
     pub platforms: Vec<String>,
 }
 
 /// Reads a name; what it does not say stays empty.
-pub(super) fn read(name: &str) -> Label {
+pub(in crate::catalog) fn read(name: &str) -> Label {
     let base = name.rsplit('/').next().unwrap_or(name).to_lowercase();
     let platforms = platforms(&base);
     let told = KINDS.iter().find(|(_, suffixes)| ends_with_any(&base, suffixes)).map(|(kind, _)| *kind);
@@ -102,7 +104,8 @@ fn ends_with_any(base: &str, suffixes: &[&str]) -> bool {
     suffixes.iter().any(|suffix| base.ends_with(suffix))
 }
 
-fn platforms(base: &str) -> Vec<String> {
+/// The platforms that a text in lower case names: a file's name, or a target triple.
+pub(in crate::catalog) fn platforms(base: &str) -> Vec<String> {
     let text = base.replace("x86_64", "amd64").replace("x86-64", "amd64");
     let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
     let told = |table: &[(&'static str, &[&str])]| {
@@ -123,11 +126,14 @@ fn platforms(base: &str) -> Vec<String> {
     }
 }
 
+/// The name of the file that a sidecar is named after; several where the sidecar's suffix can be read in two ways.
+pub(in crate::catalog) fn bases(name: &str) -> impl Iterator<Item = &str> {
+    SIDECARS.iter().filter_map(|suffix| name.strip_suffix(suffix))
+}
+
 /// For each name that has sidecars among `names`, the positions of these. `names` gives each name's position.
 pub(super) fn sidecars(names: &BTreeMap<&str, usize>) -> Vec<(usize, usize)> {
-    let base_of = |name: &str| {
-        SIDECARS.iter().filter_map(|suffix| names.get(name.strip_suffix(suffix)?)).next().copied()
-    };
+    let base_of = |name: &str| bases(name).find_map(|base| names.get(base)).copied();
     names.iter().filter_map(|(name, sidecar)| Some((base_of(name)?, *sidecar))).collect()
 }
 

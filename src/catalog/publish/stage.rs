@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256, SHA512};
 
 use super::walk::Found;
 use super::{CreateError, Progress};
-use crate::model::Sha256;
+use crate::model::{Sha256, Sha512};
 
 /// Where files wait within a release's folder; hidden, so that no listing takes it for an asset.
 const STAGING: &str = ".waypost-staging";
@@ -18,6 +18,14 @@ const STAGING: &str = ".waypost-staging";
 const CHUNK: usize = 256 << 10;
 /// How many files are hashed at once: enough to hide a disk's latency.
 const THREADS: usize = 2;
+
+/// What a file hashes to.
+#[derive(Debug)]
+pub(super) struct Hashes {
+    pub sha256: Sha256,
+    /// Only where its pipeline told one.
+    pub sha512: Option<Sha512>,
+}
 
 /// A folder for files that are not published yet, taken by one process at a time. Dropped, it leaves nothing behind.
 #[derive(Debug)]
@@ -72,7 +80,7 @@ impl Staging {
         files: &[Found],
         copies: impl Fn(&Found) -> bool + Sync,
         progress: &dyn Progress,
-    ) -> Result<Vec<Sha256>, CreateError> {
+    ) -> Result<Vec<Hashes>, CreateError> {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let done = Mutex::new(Vec::with_capacity(files.len()));
         let work = || {
@@ -134,12 +142,13 @@ fn hash(
     target: Option<&Path>,
     chunk: &mut [u8],
     progress: &dyn Progress,
-) -> Result<Sha256, CreateError> {
+) -> Result<Hashes, CreateError> {
     let reading = |error| CreateError::io("read", &file.path, error);
     let writing = |error| CreateError::io("write the copy of", &file.path, error);
     let mut source = File::open(&file.path).map_err(reading)?;
     let mut copy = target.map(File::create).transpose().map_err(writing)?;
     let mut context = Context::new(&SHA256);
+    let mut second = wants_sha512(file).then(|| Context::new(&SHA512));
     let mut size = 0_u64;
     loop {
         let n = match source.read(chunk) {
@@ -154,6 +163,9 @@ fn hash(
             return Err(CreateError::Changed { path: file.path.clone() });
         }
         context.update(&chunk[..n]);
+        if let Some(second) = &mut second {
+            second.update(&chunk[..n]);
+        }
         if let Some(copy) = &mut copy {
             copy.write_all(&chunk[..n]).map_err(writing)?;
         }
@@ -166,9 +178,15 @@ fn hash(
     if let Some(copy) = copy {
         copy.sync_all().map_err(writing)?;
     }
-    let digest = context.finish();
-    let bytes = digest.as_ref().try_into().expect("a SHA-256 digest has 32 bytes");
-    Ok(Sha256::new(bytes))
+    let sha256 = context.finish().as_ref().try_into().expect("a SHA-256 digest has 32 bytes");
+    let sha512 = second.map(|second| {
+        Sha512::new(second.finish().as_ref().try_into().expect("a SHA-512 digest has 64 bytes"))
+    });
+    Ok(Hashes { sha256: Sha256::new(sha256), sha512 })
+}
+
+fn wants_sha512(file: &Found) -> bool {
+    file.told.as_ref().is_some_and(|told| told.sha512.is_some())
 }
 
 /// Writes a small file so that it is there either as before or complete.

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::CreateError;
+use super::label::Label;
 use crate::catalog::manifest::{ASSETS_MAX, MANIFEST_FILE};
-use crate::model::AssetPath;
+use crate::model::{AssetPath, Sha256, Sha512};
 
 /// How deep folders may be nested.
 const DEPTH_MAX: usize = 64;
@@ -15,22 +17,35 @@ const NOTES_MAX: usize = 20;
 
 /// A file as it was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(in crate::catalog) struct Found {
     pub name: AssetPath,
     pub path: PathBuf,
     pub size: u64,
     pub modified: Option<SystemTime>,
+    /// What its pipeline said of it.
+    pub told: Option<Box<Told>>,
+}
+
+/// What a pipeline said of a file.
+#[derive(Debug, Default)]
+pub(in crate::catalog) struct Told {
+    /// Its SHA-256, and who said so.
+    pub sha256: Option<(Sha256, Arc<str>)>,
+    /// Its SHA-512, and who said so.
+    pub sha512: Option<(Sha512, Arc<str>)>,
+    /// What it is; without, its name tells.
+    pub label: Option<Label>,
 }
 
 /// All files, ordered by name, and what was passed over.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(in crate::catalog) struct Walk {
     pub files: Vec<Found>,
     pub notes: Vec<String>,
 }
 
 /// Walks `root`, which must be canonical. Hidden entries and an own manifest are passed over with a note.
-pub(super) fn walk(root: &Path) -> Result<Walk, CreateError> {
+pub(in crate::catalog) fn walk(root: &Path) -> Result<Walk, CreateError> {
     let mut walk = Walk::default();
     walk.folder(root, root, "", DEPTH_MAX)?;
     if walk.files.is_empty() {
@@ -91,7 +106,7 @@ impl Walk {
         if self.files.len() == ASSETS_MAX {
             return Err(refused(root, format!("holds more than {ASSETS_MAX} files")));
         }
-        self.files.push(Found { name, path, size: about.len(), modified: about.modified().ok() });
+        self.files.push(Found { name, path, size: about.len(), modified: about.modified().ok(), told: None });
         Ok(())
     }
 
