@@ -1,6 +1,6 @@
 //! Never an unverified copy: over random histories no answer leads to a copy that was never hashed whole or that an
-//! observation has contradicted since, nor to a mirror known to be down, nor anywhere that was not seen since the start;
-//! and when nothing hostile happens any more, everything comes right by itself.
+//! observation has contradicted since, nor to a mirror known to be down, nor anywhere that was not seen since the start,
+//! nor to a withdrawn release; no channel moves but as it is promised; and when nothing hostile happens any more, everything comes right by itself.
 //!
 //! `WAYPOST_HISTORIES=1000000` asks for that many events, `WAYPOST_HISTORY=17` for one history again.
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -13,6 +13,8 @@ mod history;
 mod memory;
 #[path = "histories/oracle.rs"]
 mod oracle;
+#[path = "histories/promises.rs"]
+mod promises;
 #[path = "histories/scale.rs"]
 mod scale;
 #[path = "histories/service.rs"]

@@ -113,6 +113,32 @@ pub enum Event {
     VerifyAll {
         mirror: usize,
     },
+    Withdraw {
+        release: usize,
+        replacement: Option<usize>,
+    },
+    Restore {
+        release: usize,
+    },
+    /// The origin's index withdraws it, or does not any more.
+    Index {
+        release: usize,
+        withdraws: bool,
+    },
+    Promote {
+        release: usize,
+        channel: usize,
+        force: bool,
+    },
+    Rollback {
+        channel: usize,
+    },
+    Hold {
+        channel: usize,
+    },
+    Free {
+        channel: usize,
+    },
     /// Seconds, back as well.
     Clock {
         seconds: i64,
@@ -202,7 +228,24 @@ impl Chance {
                 3 => Event::Crash,
                 _ => Event::Restart { mirrors: u64::MAX, moves: None },
             },
+            90 | 91 => self.order(release),
             _ => Event::Settle,
+        }
+    }
+
+    fn order(&mut self, release: usize) -> Event {
+        let channel = self.below(2);
+        match self.below(12) {
+            0..2 => {
+                let replacement = self.one_in(2).then(|| self.below(8));
+                Event::Withdraw { release, replacement }
+            }
+            2..5 => Event::Restore { release },
+            5..8 => Event::Promote { release, channel, force: self.one_in(2) },
+            8 => Event::Rollback { channel },
+            9 => Event::Hold { channel },
+            10 => Event::Free { channel },
+            _ => Event::Index { release, withdraws: self.one_in(2) },
         }
     }
 }

@@ -1,17 +1,17 @@
 //! A history: a site, a service, and what happens to them; after every round the answers are held against the oracle.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::task::{Context, Poll, Waker};
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
+use waypost::catalog::ReleaseId;
 use waypost::health::CopyState;
-use waypost::model::{Sha256, Version};
-use waypost::redirect::{Inquiry, answer};
+use waypost::model::{ChannelName, ProductName, Sha256, Version};
+use waypost::redirect::{Body, Inquiry, answer};
 use waypost::snapshot::{ReleaseView, Snapshot};
 use waypost::store::Action;
-use waypost::workers::fact::{Fact, Reading};
+use waypost::workers::fact::{Fact, Reading, Wish};
 
 use super::event::{Chance, Event, Harm, Reads};
 use super::memory::Memory;
@@ -19,6 +19,7 @@ use super::service::{Service, Setup, name};
 use super::site::{Site, Source};
 
 const CLIENTS: [&str; 3] = ["10.1.2.3", "10.2.3.4", "2001:db8::7"];
+pub const CHANNELS: [&str; 2] = ["stable", "beta"];
 /// Looks at the origin after which an unlisted release is gone.
 const POLLS: usize = 3;
 
@@ -35,8 +36,6 @@ pub struct History {
     pub service: Service,
     size: Size,
     chance: Chance,
-    /// How far each channel has come.
-    channels: BTreeMap<String, Version>,
 }
 
 type Broken = String;
@@ -52,10 +51,10 @@ impl History {
             edition: 0,
             channels: vec!["stable"],
             listed: release == 0,
+            withdrawn: false,
         };
         let site = Site::new((0..size.releases).map(source).collect());
-        let mut history =
-            Self { site, service: Service::start(setup, memory), size, chance, channels: BTreeMap::new() };
+        let mut history = Self { site, service: Service::start(setup, memory), size, chance };
         history.service.world.apply(Fact::Origin(history.site.listing(true)), history.service.now);
         for mirror in 0..size.mirrors {
             history.fill(mirror, 0);
@@ -133,12 +132,55 @@ impl History {
             Event::VerifyAll { mirror } => {
                 service.order(Action::MirrorVerify { mirror: name(mirror_of(mirror)) })
             }
+            Event::Withdraw { .. }
+            | Event::Restore { .. }
+            | Event::Promote { .. }
+            | Event::Rollback { .. }
+            | Event::Hold { .. }
+            | Event::Free { .. } => {
+                let wish = self.wish_of(event);
+                self.service.wish(wish);
+            }
+            Event::Index { release, withdraws } => {
+                self.site.sources[release_of(release)].withdrawn = withdraws;
+            }
             Event::Clock { seconds } => self.pass(seconds),
             Event::Reload { mirrors, moves } => service.reload(changed(&service.setup, mirrors, moves)),
             Event::Restart { mirrors, moves } => service.restart(changed(&service.setup, mirrors, moves)),
             Event::Crash => service.crash(),
             Event::Settle => service.settle(),
         }
+    }
+
+    /// What an operator asks for.
+    fn wish_of(&self, event: &Event) -> Wish {
+        let product = || ProductName::new("tool").unwrap();
+        let version = |release: usize| {
+            Version::parse(&self.site.sources[release % self.size.releases].version).unwrap()
+        };
+        let channel = |channel: usize| ChannelName::new(CHANNELS[channel]).unwrap();
+        Wish::Plain(match *event {
+            Event::Promote { release, channel: at, force } => {
+                let release = ReleaseId { product: product(), version: version(release) };
+                return Wish::Promote { release, channel: channel(at), expected: None, force };
+            }
+            Event::Rollback { channel: at } => {
+                return Wish::Rollback { product: product(), channel: channel(at), expected: None };
+            }
+            Event::Withdraw { release, replacement } => Action::ReleaseWithdraw {
+                product: product(),
+                version: version(release),
+                replacement: replacement.map(version),
+            },
+            Event::Restore { release } => {
+                Action::ReleaseRestore { product: product(), version: version(release) }
+            }
+            Event::Hold { channel: at } => Action::ChannelHold { product: product(), channel: channel(at) },
+            Event::Free { channel: at } => {
+                Action::ChannelRelease { product: product(), channel: channel(at) }
+            }
+            _ => unreachable!("nobody asks for {event:?}"),
+        })
     }
 
     fn pass(&mut self, seconds: i64) {
@@ -175,13 +217,20 @@ impl History {
                 self.ask(&snapshot, release, release.release.id.version.as_str(), asset)?;
             }
         }
+        for source in &self.site.sources {
+            let version = Version::parse(&source.version).unwrap();
+            if self.service.promises.is_withdrawn(&version) {
+                let path = format!("/tool/{version}/{}", source.names[0]);
+                let status =
+                    self.answer(&snapshot, &path.parse().unwrap(), CLIENTS[0].parse().unwrap()).status();
+                if status != StatusCode::GONE {
+                    return Err(format!("{path} is withdrawn and answered with {status}"));
+                }
+            }
+        }
         for channel in &product.channels {
             let Some(release) = &channel.target else { continue };
-            let version = &release.release.id.version;
-            let before = self.channels.insert(channel.name.to_string(), version.clone());
-            if before.as_ref().is_some_and(|before| version.precedence(before).is_lt()) {
-                return Err(format!("{} went back from {before:?} to {version}", channel.name));
-            }
+            self.service.promises.seen(&channel.name, &release.release.id.version)?;
             let asset = self.chance.below(release.release.assets.len());
             self.ask(&snapshot, release, &channel.name, asset)?;
         }
@@ -199,11 +248,7 @@ impl History {
         let client: IpAddr = CLIENTS[self.chance.below(CLIENTS.len())].parse().unwrap();
         for ending in ["", ".meta4", "?mirrors=text", "?mirrors"] {
             let uri = format!("/tool/{version}/{}{ending}", asset.name).parse().unwrap();
-            let headers = HeaderMap::new();
-            let inquiry =
-                Inquiry { method: &Method::GET, uri: &uri, headers: &headers, client, https: false };
-            let answer = answer(snapshot, &inquiry).response;
-            for url in urls(answer) {
+            for url in urls(self.answer(snapshot, &uri, client)) {
                 self.judge(&url, asset.sha256).map_err(|why| format!("{uri} leads to {url}: {why}"))?;
             }
         }
@@ -214,9 +259,13 @@ impl History {
     pub fn leads_to(&self, path: &str) -> Vec<String> {
         let Some(snapshot) = &self.service.snapshot else { return Vec::new() };
         let uri = format!("{path}?mirrors=text").parse().unwrap();
-        let (headers, client) = (HeaderMap::new(), CLIENTS[0].parse().unwrap());
-        let inquiry = Inquiry { method: &Method::GET, uri: &uri, headers: &headers, client, https: false };
-        urls(answer(snapshot, &inquiry).response)
+        urls(self.answer(snapshot, &uri, CLIENTS[0].parse().unwrap()))
+    }
+
+    fn answer(&self, snapshot: &Snapshot, uri: &Uri, client: IpAddr) -> Response<Body> {
+        let headers = HeaderMap::new();
+        answer(snapshot, &Inquiry { method: &Method::GET, uri, headers: &headers, client, https: false })
+            .response
     }
 
     fn judge(&self, url: &str, sha256: Sha256) -> Result<(), &'static str> {
@@ -228,6 +277,10 @@ impl History {
     pub fn calm_down(&mut self) -> Result<(), Broken> {
         for mirror in 0..self.size.mirrors {
             self.service.order(Action::MirrorUndrain { mirror: name(mirror) });
+        }
+        for channel in 0..CHANNELS.len() {
+            let free = self.wish_of(&Event::Free { channel });
+            self.service.wish(free);
         }
         self.site.all_up();
         for _ in 0..POLLS {
@@ -313,10 +366,10 @@ impl History {
             for channel in &product.channels {
                 let labelled = product.releases.iter().filter(|r| r.release.channels.contains(&channel.name));
                 let newest = labelled.map(|release| &release.release.id.version).next();
-                let at = self.channels.get(channel.name.as_str());
                 if let Some(newest) = newest
-                    && at.is_none_or(|at| at.precedence(newest).is_lt())
+                    && !self.service.promises.has_come_to(&channel.name, newest)
                 {
+                    let at = channel.target.as_ref().map(|release| &release.release.id.version);
                     return Err(format!("{} is at {at:?}, though {newest} is ready", channel.name));
                 }
             }
@@ -340,7 +393,7 @@ fn changed(setup: &Setup, mirrors: u64, moves: Option<usize>) -> Setup {
 }
 
 /// Every URL on a mirror that an answer names.
-fn urls(response: http::Response<waypost::redirect::Body>) -> Vec<String> {
+fn urls(response: Response<Body>) -> Vec<String> {
     let (parts, body) = response.into_parts();
     let mut text: String =
         parts.headers.values().filter_map(|value| value.to_str().ok()).flat_map(|v| [v, "\n"]).collect();
@@ -352,7 +405,7 @@ fn urls(response: http::Response<waypost::redirect::Body>) -> Vec<String> {
 }
 
 /// The bytes of a body that is known whole, and so there at the first look.
-fn known_whole(body: waypost::redirect::Body) -> bytes::Bytes {
+fn known_whole(body: Body) -> bytes::Bytes {
     let mut body = std::pin::pin!(body.collect());
     match body.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(collected)) => collected.to_bytes(),

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use waypost::model::{MirrorName, ProductName, Timestamp, Version};
-use waypost::store::{Action, KnownManifest, Loaded, NewOrder, Observation, Order, Store};
+use waypost::model::{MirrorName, ProductName, Version};
+use waypost::store::{KnownManifest, Loaded, NewOrder, Observation, Order, Store};
 
 /// What was recorded, kept in memory.
 #[derive(Debug, Default)]
@@ -49,8 +49,7 @@ impl Memory {
         }
     }
 
-    pub fn append(&mut self, at: Timestamp, action: Action) -> Order {
-        let order = NewOrder { at, actor: "history".into(), reason: "because".into(), action };
+    pub fn append(&mut self, order: NewOrder) -> Order {
         match self {
             Self::Disk(_, store) => store.as_mut().unwrap().append(order).unwrap(),
             Self::Ram(recorded) => {

@@ -79,6 +79,7 @@ impl Oracle {
         outcome: Result<(), CopyFault>,
         held: bool,
         holds_any: bool,
+        withdrawn: bool,
     ) {
         let now = self.moment();
         if let (Err(fault), Some(release)) = (outcome, release)
@@ -95,7 +96,10 @@ impl Oracle {
         }
         let place = self.places.entry(base_of(url).to_owned()).or_default();
         match outcome {
-            Err(fault) if fault != CopyFault::Missing || held => {
+            // Whatever has become of a withdrawn file, the mirror is there.
+            Err(fault)
+                if (fault != CopyFault::Missing || held) && !(withdrawn && fault.contradicts_copy()) =>
+            {
                 (place.bad_run, place.good_run, place.last_bad) = (place.bad_run + 1, 0, now);
                 place.known_down |= place.bad_run >= FAIL_AFTER;
             }

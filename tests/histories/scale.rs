@@ -57,7 +57,7 @@ fn a_large_world_is_folded_and_published() {
         hashed += 1;
         if hashed % ROUND == 0 {
             let moves = times.time("due moves", || service.world.due_moves(now));
-            moves.into_iter().for_each(|due| service.order(due.action));
+            moves.into_iter().for_each(|due| service.carry_out(due));
             let effects = times.time("take effects", || service.world.take_effects());
             times.time("record in memory", || service.memory.record(&effects.observations));
             let snapshot = times.time("next snapshot", || service.world.next_snapshot(now));

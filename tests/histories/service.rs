@@ -10,14 +10,15 @@ use waypost::health::{CopyState, Evidence};
 use waypost::metrics::Metrics;
 use waypost::model::{CopyFault, MirrorName, Timestamp};
 use waypost::snapshot::Snapshot;
-use waypost::store::Action;
+use waypost::store::{Action, NewOrder};
 use waypost::workers::Prepared;
-use waypost::workers::fact::{Fact, Found, NextWork, ProbeTarget, Probed, Purpose, Verified, Work, Wrong};
-use waypost::workers::publish::{Effects, World};
+use waypost::workers::fact::{Fact, Found, NextWork, ProbeTarget, Probed, Purpose, Verified, Wish, Work, Wrong};
+use waypost::workers::publish::{Due, Effects, World};
 
 use super::event::Reads;
 use super::memory::Memory;
 use super::oracle::{FAIL_AFTER, Oracle, RECOVER_AFTER, base_of};
+use super::promises::Promises;
 use super::site::{File, Site, hash};
 
 /// Hashes at once on a mirror.
@@ -103,6 +104,7 @@ pub struct Service {
     pub world: World,
     pub memory: Memory,
     pub oracle: Oracle,
+    pub promises: Promises,
     /// The oracle when the last round was written down.
     written: Oracle,
     pub now: Timestamp,
@@ -125,6 +127,7 @@ impl Service {
             world,
             memory,
             oracle: Oracle::default(),
+            promises: Promises::default(),
             written: Oracle::default(),
             now,
             snapshot: None,
@@ -178,9 +181,9 @@ impl Service {
     /// As the writer ends a round.
     pub fn settle(&mut self) {
         let withdrawals = self.world.due_withdrawals();
-        withdrawals.into_iter().for_each(|due| self.order(due.action));
+        withdrawals.into_iter().for_each(|due| self.carry_out(due));
         let moves = self.world.due_moves(self.now);
-        moves.into_iter().for_each(|due| self.order(due.action));
+        moves.into_iter().for_each(|due| self.carry_out(due));
         let Effects { observations, wake } = self.world.take_effects();
         self.memory.record(&observations);
         self.written = self.oracle.clone();
@@ -194,9 +197,23 @@ impl Service {
         }
     }
 
+    /// Asks for something as an operator would; it may be refused.
+    pub fn wish(&mut self, wish: Wish) {
+        if let Ok(action) = self.world.decide(wish, self.now) {
+            self.promises.moved_by_hand(&action);
+            self.order(action);
+        }
+    }
+
     pub fn order(&mut self, action: Action) {
-        let order = self.memory.append(self.now, action);
+        self.carry_out(Due { actor: "history", reason: "because".into(), action });
+    }
+
+    pub fn carry_out(&mut self, due: Due) {
+        let Due { actor, reason, action } = due;
+        let order = self.memory.append(NewOrder { at: self.now, actor: actor.into(), reason, action });
         self.world.obey(&order);
+        self.promises.ordered(&order.action);
         // An order is durable by itself.
         let (drain, mirror) = match &order.action {
             Action::MirrorDrain { mirror } => (true, mirror),
@@ -236,13 +253,15 @@ impl Service {
             families: None,
             final_host: None,
         };
+        let of = target.expects.as_ref().map(|expects| &expects.copy.release.version);
+        let withdrawn = of.is_some_and(|version| self.promises.is_withdrawn(version));
         self.world.apply(Fact::Probed(probed), self.now);
         let holds_any = self.holds_any(mirror);
         let release = target.expects.as_ref().map(|expects| {
             let release = &expects.release;
             format!("{}{}/{}/", base_of(target.url.as_str()), release.url_product, release.url_version)
         });
-        self.oracle.probed(target.url.as_str(), release.as_deref(), outcome, held, holds_any);
+        self.oracle.probed(target.url.as_str(), release.as_deref(), outcome, held, holds_any, withdrawn);
         Some(target.next_in)
     }
 

@@ -6,9 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, StatusCode};
 use url::Url;
+use waypost::catalog::index::IndexWithdrawal;
 use waypost::catalog::{Asset, Release};
 use waypost::fetch::{Expected, look};
-use waypost::model::{CopyFault, Fingerprint, OriginFault, Sha256};
+use waypost::model::{CopyFault, Fingerprint, OriginFault, Sha256, Version};
 use waypost::workers::fact::{Listed, Listing, OriginRefusal, ReadManifest, Reading};
 
 use super::event::Harm;
@@ -43,6 +44,8 @@ pub struct Source {
     pub edition: u32,
     pub channels: Vec<&'static str>,
     pub listed: bool,
+    /// By the index.
+    pub withdrawn: bool,
 }
 
 impl Source {
@@ -53,6 +56,16 @@ impl Source {
     pub fn sha256(&self, name: &str) -> Sha256 {
         let text = format!("{} {name} {}", self.version.trim_start_matches('v'), self.edition);
         Sha256::new(digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap())
+    }
+
+    fn withdrawal(&self) -> IndexWithdrawal {
+        IndexWithdrawal {
+            product: "tool".parse().unwrap(),
+            version: Version::parse(&self.version).unwrap(),
+            reason: None,
+            replacement: None,
+            extra: serde_json::Map::new(),
+        }
     }
 
     fn manifest(&self) -> ReadManifest {
@@ -148,7 +161,9 @@ impl Site {
         }
         let listed = self.sources.iter().filter(|source| source.listed);
         let listed = listed.map(|source| (source.path(), Listed::Read(source.manifest())));
-        Reading::Listing(Listing { manifests: listed.collect(), ..Listing::default() })
+        let withdrawn = self.sources.iter().filter(|source| source.withdrawn).map(Source::withdrawal);
+        let withdrawn = withdrawn.collect();
+        Reading::Listing(Listing { manifests: listed.collect(), withdrawn, sequence: None })
     }
 }
 

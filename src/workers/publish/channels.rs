@@ -65,7 +65,7 @@ impl World {
     }
 
     /// Every channel that a release is labelled for, and those whose release is withdrawn, with the releases that are
-    /// labelled for it and may be handed out, the highest first.
+    /// labelled for it and may be handed out.
     fn labelled(&self) -> BTreeMap<ChannelKey, Vec<&ReleaseId>> {
         let mut labelled: BTreeMap<ChannelKey, Vec<&ReleaseId>> = BTreeMap::new();
         for (id, known) in &self.releases {
@@ -79,7 +79,6 @@ impl World {
         for key in self.pointers.keys().filter(|key| self.is_gone(key)) {
             labelled.entry(key.clone()).or_default();
         }
-        labelled.values_mut().for_each(|releases| releases.sort_by(|a, b| self.order(b, a)));
         labelled
     }
 
@@ -96,7 +95,7 @@ impl World {
             let gone = self.is_gone(&key);
             let back = if gone { self.predecessor(&key) } else { None };
             let to = back.or_else(|| {
-                let mut candidates = self.candidates(&key, &labelled).into_iter();
+                let mut candidates = self.candidates(&key, labelled).into_iter();
                 candidates.find(|id| {
                     let may = self.is_ready(id, &key.1, &counted) && self.content_blocks(id).is_empty();
                     if !may {
@@ -137,21 +136,22 @@ impl World {
         self.withdrawn.contains_key(&ReleaseId { product: key.0.clone(), version: pointer.version.clone() })
     }
 
-    /// The labelled releases that a channel may move to by the rules, ready or not; the highest first, as they come.
-    /// Where it has to leave a withdrawn release, any that is lower as well; higher ones only if it moves by itself.
-    pub(super) fn candidates<'w>(&self, key: &ChannelKey, labelled: &[&'w ReleaseId]) -> Vec<&'w ReleaseId> {
-        let Some(pointer) = self.pointers.get(key) else { return labelled.to_vec() };
-        let (product, at, gone) = (&key.0, &pointer.version, self.is_gone(key));
-        let lower = |id: &ReleaseId| self.is_higher(product, at, &id.version);
-        let higher = |id: &ReleaseId| {
-            self.is_higher(product, &id.version, at)
-                && pointer.above.as_ref().is_none_or(|above| self.is_higher(product, &id.version, above))
-        };
-        let may = |id: &&&ReleaseId| match gone {
-            true => lower(id) || higher(id) && self.moves_by_itself(key),
-            false => higher(id),
-        };
-        labelled.iter().filter(may).copied().collect()
+    /// The labelled releases that a channel may move to by the rules, ready or not; the highest first. Where it has to
+    /// leave a withdrawn release, any that is lower as well; higher ones only if it moves by itself.
+    fn candidates<'w>(&self, key: &ChannelKey, mut labelled: Vec<&'w ReleaseId>) -> Vec<&'w ReleaseId> {
+        if let Some(pointer) = self.pointers.get(key) {
+            let (product, at) = (&key.0, &pointer.version);
+            let is_gone = self.is_gone(key);
+            let lower = |id: &ReleaseId| is_gone && self.is_higher(product, at, &id.version);
+            let may_go_up = !is_gone || self.moves_by_itself(key);
+            let higher = |id: &ReleaseId| {
+                let above = |floor: &Version| self.is_higher(product, &id.version, floor);
+                may_go_up && above(at) && pointer.above.as_ref().is_none_or(above)
+            };
+            labelled.retain(|id| lower(id) || higher(id));
+        }
+        labelled.sort_by(|a, b| self.order(b, a));
+        labelled
     }
 
     /// Whether a channel moves up by itself: automatic, and not held.
@@ -235,7 +235,7 @@ impl World {
     pub(super) fn waiting(&self, now: Timestamp) -> BTreeMap<ChannelKey, Vec<(&ReleaseId, Readiness)>> {
         let mut waiting: BTreeMap<ChannelKey, Vec<(&ReleaseId, Readiness)>> = BTreeMap::new();
         for (key, labelled) in self.labelled() {
-            let candidates = self.candidates(&key, &labelled).into_iter().take(WAITING_MAX);
+            let candidates = self.candidates(&key, labelled).into_iter().take(WAITING_MAX);
             let readiness = candidates.map(|id| (id, self.readiness(id, &key.1, now)));
             let waits = readiness.take_while(|(id, r)| !r.ready || !self.content_blocks(id).is_empty());
             let waits = waits.collect();

@@ -17,7 +17,7 @@ impl World {
     /// # Errors
     ///
     /// Where it names something unknown, or the state of things forbids it.
-    pub(super) fn decide(&self, wish: Wish, now: Timestamp) -> Result<Action, Refused> {
+    pub fn decide(&self, wish: Wish, now: Timestamp) -> Result<Action, Refused> {
         match wish {
             Wish::Plain(action) => self.check(&action).map(|()| action),
             Wish::AcceptOrigin(sequence) => self.sequence_to_accept(sequence),

@@ -207,11 +207,12 @@ impl World {
             Err(wrong) => {
                 let fault = wrong.fault;
                 let withdrawn = copy.as_ref().is_some_and(|copy| self.withdrawn.contains_key(&copy.release));
-                let was_held = copy.is_some_and(|copy| self.contradict(&copy, wrong, now)) && !withdrawn;
-                // A mirror that says it does not have what it never had is well, and so is one that deleted what was
-                // withdrawn.
+                let was_held = copy.is_some_and(|copy| self.contradict(&copy, wrong, now));
                 let look = match fault {
+                    // A mirror that says it does not have what it never had is well.
                     CopyFault::Missing if !was_held => Look::Good,
+                    // What is withdrawn may be deleted, or anything else: the mirror is there.
+                    fault if withdrawn && fault.contradicts_copy() => Look::Good,
                     _ => Look::Failed(fault),
                 };
                 self.look(&mirror, look, now);

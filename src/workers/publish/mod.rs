@@ -179,7 +179,8 @@ impl Writer {
         }
     }
 
-    /// Gives the orders that are due by themselves. What cannot be made durable is due again.
+    /// Gives the orders that are due by themselves. What cannot be made durable is due again: moves with the next round,
+    /// withdrawals with the next look at the origin.
     fn carry_out(&mut self, due: Vec<Due>) {
         for Due { actor, reason, action } in due {
             let Ok(order) = self.append(actor.to_owned(), reason, action) else { continue };
