@@ -1,7 +1,7 @@
 //! From what somebody wants to what is done: whether it may be, and what exactly.
 
 use crate::catalog::ReleaseId;
-use crate::model::{ChannelName, MirrorName, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
 use crate::store::Action;
 use crate::workers::fact::{Refused, Wish};
 
@@ -124,13 +124,12 @@ impl World {
         )))
     }
 
-    fn check_channel(
-        &self,
-        product: &crate::model::ProductName,
-        channel: &ChannelName,
-    ) -> Result<(), Refused> {
+    /// One that was held stays known, so that it can be released.
+    fn check_channel(&self, product: &ProductName, channel: &ChannelName) -> Result<(), Refused> {
+        let known = self.channels_of(product).contains(channel)
+            || self.held.contains(&(product.clone(), channel.clone()));
         let unknown = || Refused::Unknown(format!("channel {product} {channel}"));
-        self.channels_of(product).contains(channel).then_some(()).ok_or_else(unknown)
+        known.then_some(()).ok_or_else(unknown)
     }
 
     /// Whether an order may be given.
