@@ -171,6 +171,46 @@ fn a_missing_file_does_not_hold_up_the_others() {
     assert_eq!(history.leads_to("/tool/1.0/f1").len(), 1);
 }
 
+/// Nothing else to do, and a sample has just begun.
+fn sampling(reads: Reads, harms: &[Event]) -> History {
+    let mut history = settled();
+    happen(&mut history, harms);
+    happen(&mut history, &[Event::Clock { seconds: 120 }]);
+    assert!(history.service.hash_begins(0, reads, &history.site), "a block is compared");
+    history
+}
+
+#[test]
+fn a_block_that_is_right_proves_nothing() {
+    let mut history = sampling(Reads::AtItsBeginning, &[]);
+    // A probe contradicts, and what was being compared is of before.
+    let harm = |asset| Event::File { mirror: 0, release: 0, asset, harm: Harm::Page };
+    happen(&mut history, &[harm(0), harm(1)]);
+    happen(&mut history, &begin()[..2]);
+    happen(&mut history, &[Event::HashEnds { which: 0 }, Event::Settle]);
+    assert!(history.leads_to("/tool/1.0/f0").is_empty() && history.leads_to("/tool/1.0/f1").is_empty());
+}
+
+#[test]
+fn a_block_that_is_wrong_takes_the_whole_release_there_out_until_it_is_hashed_again() {
+    let harm = |asset| Event::File { mirror: 0, release: 0, asset, harm: Harm::CorruptUnseen };
+    let mut history = sampling(Reads::AtItsEnd, &[harm(0), harm(1)]);
+    happen(&mut history, &[Event::HashEnds { which: 0 }, Event::Settle]);
+    assert!(history.leads_to("/tool/1.0/f0").is_empty() && history.leads_to("/tool/1.0/f1").is_empty());
+    let restore = |asset| Event::File { mirror: 0, release: 0, asset, harm: Harm::Restore };
+    happen(&mut history, &[restore(0), restore(1)]);
+    history.half_a_day().unwrap();
+    assert_eq!(history.leads_to("/tool/1.0/f0").len(), 1);
+}
+
+#[test]
+fn a_sample_that_breaks_off_changes_nothing() {
+    let mut history = sampling(Reads::AtItsEnd, &[]);
+    happen(&mut history, &[Event::HashBreaks { which: 0 }, Event::Settle]);
+    assert_eq!(history.leads_to("/tool/1.0/f0").len(), 1);
+    assert_eq!(history.leads_to("/tool/1.0/f1").len(), 1);
+}
+
 // What random histories found, as short as it gets.
 
 fn begin() -> [Event; 3] {

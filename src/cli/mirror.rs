@@ -1,5 +1,6 @@
 //! `waypost mirror`: what mirrors hold, and orders to them.
 
+use bytesize::ByteSize;
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::json;
@@ -68,8 +69,20 @@ struct Mirror {
     copies: Option<Copies>,
     #[serde(default)]
     hosts: Vec<String>,
+    verification: Option<Verification>,
     #[serde(default)]
     releases: Vec<Holding>,
+}
+
+/// What looking at its copies again costs.
+#[derive(Debug, Deserialize)]
+struct Verification {
+    today_bytes: u64,
+    budget_bytes: u64,
+    samples_today: u64,
+    last_sample_at: Option<String>,
+    last_full_pass_at: Option<String>,
+    asked_to_verify: bool,
 }
 
 /// How many copies are in which state.
@@ -220,6 +233,9 @@ fn page(mirror: &Mirror, now: Timestamp) -> String {
     if !mirror.hosts.is_empty() {
         text += &format!("hosts     {}\n", printable(&mirror.hosts.join(", "), 500));
     }
+    if let Some(verification) = &mirror.verification {
+        text += &verification.page(now);
+    }
     let mut table = Table::new(&[
         ("RELEASE", Align::Left),
         ("COMPLETE", Align::Left),
@@ -247,6 +263,21 @@ fn page(mirror: &Mirror, now: Timestamp) -> String {
         }
     }
     text
+}
+
+impl Verification {
+    fn page(&self, now: Timestamp) -> String {
+        let size = |bytes: u64| ByteSize(bytes).display().iec().to_string();
+        let (read, budget) = (size(self.today_bytes), size(self.budget_bytes));
+        let (sample, pass) = (self.last_sample_at.as_ref(), self.last_full_pass_at.as_ref());
+        let mut text = format!("rechecked {read} today, of {budget}\n");
+        text += &format!("samples   {} today, the last {}\n", self.samples_today, moment(sample, now));
+        text += &format!("hashed    whole {}\n", moment(pass, now));
+        if self.asked_to_verify {
+            text += "asked     a pass over every copy is under way\n";
+        }
+        text
+    }
 }
 
 impl Trouble {
@@ -303,6 +334,8 @@ mod tests {
             "state": "healthy", "healthy": true, "drained": false, "reason": null, "last_fault": null,
             "since": "2026-11-20T11:57:00Z", "probed_at": "2026-11-20T11:59:55Z",
             "copies": { "verified": 3, "pending": 0, "missing": 0, "corrupt": 1 }, "hosts": ["m.example"],
+            "verification": { "today_bytes": 3 << 20, "budget_bytes": 20_u64 << 30, "samples_today": 12,
+                "last_sample_at": "2026-11-20T11:59:00Z", "last_full_pass_at": null, "asked_to_verify": true },
             "releases": [{ "product": "tool", "version": "1.8.2", "complete": false,
                 "copies": { "verified": 3, "pending": 0, "missing": 0, "corrupt": 1 },
                 "trouble": [{ "asset": "a.txt", "reason": "wrong_digest", "since": "2026-11-20T11:58:00Z", "tries": 2,
@@ -314,6 +347,10 @@ mod tests {
         for part in [
             "since 3 min ago",
             "probed    5 s ago",
+            "rechecked 3.0 MiB today, of 20.0 GiB",
+            "samples   12 today, the last 1 min ago",
+            "hashed    whole never",
+            "a pass over every copy is under way",
             "tool 1.8.2 a.txt: wrong_digest",
             "next try in 5 min",
             "\\u{1b}[2Jx",

@@ -442,9 +442,10 @@ pub struct Verify {
     pub concurrency: usize,
     /// Bytes per second and mirror. Default 50 MiB.
     pub bandwidth: u64,
-    /// Bytes per day and mirror for rechecks. Default 20 GiB.
+    /// Bytes per day and mirror for rechecks and samples. Default 20 GiB.
     pub budget: u64,
-    /// How often every copy is hashed again. Default 30 d.
+    /// How often every copy is hashed again. Default 30 d. In between, blocks are sampled every minute, or every
+    /// sixtieth of this where that is less.
     pub recheck: Duration,
 }
 

@@ -29,12 +29,8 @@ pub struct Metrics {
     pub probe_failures: IntCounterVec,
     /// Copies by `mirror`, `state`.
     pub copies: IntGaugeVec,
-    /// Verifications by `mirror`, `outcome`.
-    pub verifications: IntCounterVec,
-    /// Bytes read to verify copies, by `mirror`, `purpose` (first, return, recheck, sample).
-    pub verification_bytes: IntCounterVec,
-    /// Blocks compared between full passes, by `mirror`, `outcome` (right, no_ranges, or the reason of the failure).
-    pub samples: IntCounterVec,
+    /// Looks at copies.
+    pub verification: Verification,
     /// Seconds from publication to ready, of the newest release, by `product`, `channel`.
     pub release_ready: IntGaugeVec,
     /// Seconds from publication to the first redirect, of what channels point to, by `product`, `channel`.
@@ -61,6 +57,39 @@ pub struct Metrics {
     pub connections: IntCounterVec,
     /// Connections that are open now, by `listener`.
     pub connections_open: IntGaugeVec,
+}
+
+/// Looks at copies: what they came to and what they cost.
+#[derive(Debug)]
+pub struct Verification {
+    /// Whole files that were hashed, by `mirror`, `outcome`.
+    pub outcomes: IntCounterVec,
+    /// Bytes read, by `mirror`, `purpose` (first, return, recheck, sample).
+    pub bytes: IntCounterVec,
+    /// Blocks compared between full passes, by `mirror`, `outcome` (right, no_ranges, or the reason of the failure).
+    pub samples: IntCounterVec,
+}
+
+impl Verification {
+    fn new(make: &Maker) -> Self {
+        Self {
+            outcomes: make.counters(
+                "waypost_verifications_total",
+                "Verifications by outcome (verified, or the reason of the failure)",
+                &["mirror", "outcome"],
+            ),
+            bytes: make.counters(
+                "waypost_verification_bytes_total",
+                "Bytes read to verify copies, by purpose (first, return, recheck, sample)",
+                &["mirror", "purpose"],
+            ),
+            samples: make.counters(
+                "waypost_samples_total",
+                "Blocks compared between full passes, by outcome (right, no_ranges, or the reason of the failure)",
+                &["mirror", "outcome"],
+            ),
+        }
+    }
 }
 
 /// From 100 ns to 25 ms: an answer from memory lies in the first buckets, and a machine that swaps in the last.
@@ -143,21 +172,7 @@ impl Metrics {
                 "Copies by state (verified, pending, missing, corrupt)",
                 &["mirror", "state"],
             ),
-            verifications: make.counters(
-                "waypost_verifications_total",
-                "Verifications by outcome (verified, or the reason of the failure)",
-                &["mirror", "outcome"],
-            ),
-            verification_bytes: make.counters(
-                "waypost_verification_bytes_total",
-                "Bytes read to verify copies, by purpose (first, return, recheck, sample)",
-                &["mirror", "purpose"],
-            ),
-            samples: make.counters(
-                "waypost_samples_total",
-                "Blocks compared between full passes, by outcome (right, no_ranges, or the reason of the failure)",
-                &["mirror", "outcome"],
-            ),
+            verification: Verification::new(&make),
             release_ready: make.gauges(
                 "waypost_release_ready_seconds",
                 "Seconds from publication to ready, of the newest release of a channel",

@@ -167,14 +167,14 @@ impl Verifier {
     fn count(&self, work: &Work, purpose: Purpose, wrong: Option<&Wrong>, bytes: u64) {
         let mirror = self.mirror.as_str();
         let fault = wrong.map(|wrong| wrong.fault.as_str());
-        self.metrics.verification_bytes.with_label_values(&[mirror, purpose.as_str()]).inc_by(bytes);
+        self.metrics.verification.bytes.with_label_values(&[mirror, purpose.as_str()]).inc_by(bytes);
         if work.purpose == Purpose::Sample {
             let right = if purpose == Purpose::Sample { "right" } else { "no_ranges" };
-            self.metrics.samples.with_label_values(&[mirror, fault.unwrap_or(right)]).inc();
+            self.metrics.verification.samples.with_label_values(&[mirror, fault.unwrap_or(right)]).inc();
         }
         if purpose != Purpose::Sample {
             let outcome = fault.unwrap_or("verified");
-            self.metrics.verifications.with_label_values(&[mirror, outcome]).inc();
+            self.metrics.verification.outcomes.with_label_values(&[mirror, outcome]).inc();
         }
         let asset = &work.release.asset(work.copy.asset).name;
         let (product, version) = (&work.copy.release.product, &work.copy.release.version);
