@@ -5,4 +5,4 @@ mod delivery;
 mod families;
 
 pub use delivery::{DeliveryMeters, Outcome, ProductMeters, RegionMeters};
-pub use families::{Metrics, PHASES};
+pub use families::{Metrics, PHASES, Verification};
