@@ -153,7 +153,10 @@ async fn a_bad_manifest_takes_no_good_one_down_and_is_told() {
         assert!(bad.iter().any(|(path, _)| refused["manifest"] == *path), "{refused}");
         assert!(refused["detail"].as_str().unwrap().len() > 10, "{refused}");
     }
-    assert_eq!(site.metric("waypost_manifests_refused").await, bad.len() as f64);
+    for (reason, count) in [("wrong_place", 1), ("invalid", bad.len() - 1)] {
+        let metric = format!("waypost_manifests_refused{{reason=\"{reason}\"}}");
+        assert_eq!(site.metric(&metric).await, count as f64, "{reason}");
+    }
     assert_eq!(version(&site).await, "1.0");
     assert_eq!(site.get("/elsewhere/1.0/x", EU).await.status, 404);
     assert_eq!(site.get("/tool/stable/tool", EU).await.status, 302);

@@ -132,9 +132,7 @@ impl Admin {
                 let topic = Topic::Gate(product(name)?, version.to_owned());
                 self.report(topic, &format!("release {name} {version}")).await
             }
-            ["v1", "products", name, "scorecard"] => {
-                self.report(Topic::Scorecard(product(name)?), &format!("product {name}")).await
-            }
+            ["v1", "products", name, "scorecard"] => self.scorecard(product(name)?, uri).await,
             ["v1", "channels"] => self.report(Topic::Channels(None), "channels").await,
             ["v1", "channels", name] => {
                 self.report(Topic::Channels(Some(product(name)?)), &format!("product {name}")).await

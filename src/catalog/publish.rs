@@ -23,6 +23,7 @@ use super::manifest::{
 use super::signature::TrustedComment;
 use crate::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
 use mismatch::Mismatches;
+pub use label::kind_of_name;
 use stage::{Hashes, Staging};
 use walk::Found;
 

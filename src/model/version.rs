@@ -65,6 +65,11 @@ impl Version {
         self.text[usize::from(self.numbers.1)..usize::from(self.pre_end)].trim_start_matches(['-', '_', '~'])
     }
 
+    /// Whether it comes before a release proper, such as `1.2-rc.1`.
+    pub fn is_pre_release(&self) -> bool {
+        !self.pre_release().is_empty()
+    }
+
     /// Which of two versions is newer; equal where only the build or the spelling differs.
     pub fn precedence(&self, other: &Self) -> Ordering {
         numeric_cmp(self.numeric(), other.numeric())

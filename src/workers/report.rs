@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::{MirrorName, ProductName};
+use crate::model::{MirrorName, ProductName, Timestamp};
 
 /// What a report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +15,12 @@ pub enum Topic {
     Releases,
     /// One release with its assets and what each mirror holds of it; the version with or without a leading `v`.
     Release(ProductName, String),
+    /// The same for somebody who has waited for it since then, also where it is not known yet.
+    Wait(ProductName, String, Timestamp),
     /// A release's scorecard and gate; the version with or without a leading `v`.
     Gate(ProductName, String),
-    /// The scorecard of a product line.
-    Scorecard(ProductName),
+    /// The scorecard of a product line, with at most so many releases.
+    Scorecard(ProductName, usize),
     /// Channels of all products, or of one: where they point, since when, held or not, and what they wait for.
     Channels(Option<ProductName>),
     /// What a mirror is to hold.

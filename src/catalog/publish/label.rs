@@ -86,11 +86,21 @@ pub(in crate::catalog) struct Label {
     pub platforms: Vec<String>,
 }
 
+/// The kind that a file's name tells.
+pub fn kind_of_name(name: &str) -> Option<&'static str> {
+    let base = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    kind_of_base(&base)
+}
+
+fn kind_of_base(base: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(_, suffixes)| ends_with_any(base, suffixes)).map(|(kind, _)| *kind)
+}
+
 /// Reads a name; what it does not say stays empty.
 pub(in crate::catalog) fn read(name: &str) -> Label {
     let base = name.rsplit('/').next().unwrap_or(name).to_lowercase();
     let platforms = platforms(&base);
-    let told = KINDS.iter().find(|(_, suffixes)| ends_with_any(&base, suffixes)).map(|(kind, _)| *kind);
+    let told = kind_of_base(&base);
     // `tool-1.8.2-linux-amd64`: what follows the last dot is no extension.
     let bare = base
         .rsplit_once('.')

@@ -155,7 +155,7 @@ impl World {
     }
 
     /// Whether a channel moves up by itself: automatic, and not held.
-    fn moves_by_itself(&self, key: &ChannelKey) -> bool {
+    pub(super) fn moves_by_itself(&self, key: &ChannelKey) -> bool {
         self.promote_mode(&key.1) == Promote::Auto && !self.held.contains(key)
     }
 
@@ -167,7 +167,7 @@ impl World {
 
     /// The releases that led a channel to where it points, which is the last of them. Going back to an earlier one
     /// forgets those that came after it, so that going back twice goes back two.
-    fn trail(&self, key: &ChannelKey) -> Vec<&Version> {
+    pub(super) fn trail(&self, key: &ChannelKey) -> Vec<&Version> {
         let mut trail: Vec<&Version> = Vec::new();
         let mut places: HashMap<&Version, usize> = HashMap::new();
         for version in self.history.get(key).into_iter().flatten() {
@@ -221,12 +221,12 @@ impl World {
         )
     }
 
-    fn order(&self, a: &ReleaseId, b: &ReleaseId) -> std::cmp::Ordering {
+    pub(super) fn order(&self, a: &ReleaseId, b: &ReleaseId) -> std::cmp::Ordering {
         let published = |id: &ReleaseId| self.releases.get(id).map(|known| known.published_at());
         a.version.precedence(&b.version).then_with(|| published(a).cmp(&published(b)))
     }
 
-    fn is_higher(&self, product: &ProductName, version: &Version, than: &Version) -> bool {
+    pub(super) fn is_higher(&self, product: &ProductName, version: &Version, than: &Version) -> bool {
         let id = |version: &Version| ReleaseId { product: product.clone(), version: version.clone() };
         version != than && self.order(&id(version), &id(than)).is_gt()
     }
@@ -286,21 +286,14 @@ impl World {
         }
     }
 
-    /// Mirrors that count and do not hold all of a release, whatever the policies; those that are only a last resort
-    /// left out where there are others.
+    /// Mirrors that are to hold a release and do not hold all of it, whatever the policies.
     pub fn lacking(&self, id: &ReleaseId, now: Timestamp) -> Vec<MirrorName> {
-        let only_last_resorts = self.configured().all(|mirror| mirror.weight == 0);
-        let expected =
-            |mirror: &&Mirror| (only_last_resorts || mirror.weight > 0) && self.counts(mirror, now);
-        let lacking = self
-            .configured()
-            .filter(expected)
-            .filter(|mirror| !self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id)))
-            .filter(|mirror| self.wants(mirror, id));
-        lacking.map(|mirror| mirror.name.clone()).collect()
+        let holds =
+            |mirror: &&Mirror| self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id));
+        self.required(id, now).filter(|mirror| !holds(mirror)).map(|mirror| mirror.name.clone()).collect()
     }
 
-    fn counts(&self, mirror: &Mirror, now: Timestamp) -> bool {
+    pub(super) fn counts(&self, mirror: &Mirror, now: Timestamp) -> bool {
         let long_down = |standing: &crate::health::Standing| {
             // Either way round: the clock may have gone back since.
             let apart = now.since(standing.since).max(standing.since.since(now));

@@ -13,6 +13,7 @@ mod gate;
 mod inventory;
 mod mirrors;
 mod origin;
+mod propagation;
 mod releases;
 mod reports;
 mod sampling;
@@ -97,6 +98,8 @@ impl Writer {
                 if is_look {
                     let error = self.world.origin_error.as_ref().map(|why| Arc::new(why.to_string()));
                     self.status.origin_error.store(error);
+                    // A refusal changes no snapshot, and somebody may wait for what was refused.
+                    self.status.changed.send_replace(());
                 }
                 true
             }

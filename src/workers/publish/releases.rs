@@ -12,6 +12,7 @@ use crate::store::{KnownManifest, Observation};
 use crate::workers::fact::{Listed, OriginRefusal, ReadManifest};
 
 use super::examined::Examined;
+use super::gate::Content;
 use super::world::World;
 
 /// A manifest that left a readable listing is retired after this many looks.
@@ -34,6 +35,8 @@ pub struct Known {
     pub(super) examined: Examined,
     /// Assets that are to be examined still, and from when on they may be hashed for that alone.
     pub(super) unexamined: BTreeMap<AssetIndex, Timestamp>,
+    /// What the manifest says, as far as the gate goes.
+    pub(super) content: Content,
     /// Looks in a row that did not list it.
     unlisted: u32,
 }
@@ -41,6 +44,7 @@ pub struct Known {
 impl Known {
     fn new(read: ReadManifest, first_seen: Timestamp) -> Self {
         let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
+        let content = Content::of(&read.manifest);
         let withdrawn = read.manifest.withdrawn.clone();
         Self {
             release,
@@ -50,6 +54,7 @@ impl Known {
             withdrawn,
             examined: Examined::default(),
             unexamined: BTreeMap::new(),
+            content,
             unlisted: 0,
         }
     }

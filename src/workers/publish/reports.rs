@@ -33,13 +33,15 @@ impl World {
             Topic::Releases => Some(self.releases_report(now)),
             Topic::Release(product, version) => self.release_report(product, version, now),
             Topic::Gate(product, version) => self.gate_report(product, version, now),
-            Topic::Scorecard(product) => self.scorecard(product, now),
+            Topic::Scorecard(product, most) => self.scorecard(product, *most, now),
+            Topic::Wait(product, version, since) => self.wait_report(product, version, *since, now),
             Topic::Channels(product) => self.channels_report(product.as_ref(), now),
             Topic::Files(mirror) => self.files_report(mirror, now),
             Topic::Inventory(mirror) => self.inventory_report(mirror, now),
             Topic::Origin => Some(self.origin_report()),
             Topic::Gauges => {
                 self.set_gauges(metrics);
+                self.set_release_gauges(metrics, now);
                 None
             }
         }
@@ -61,7 +63,7 @@ impl World {
         }
     }
 
-    fn region_name(&self, mirror: &Mirror) -> Value {
+    pub(super) fn region_name(&self, mirror: &Mirror) -> Value {
         mirror.region.map_or(Value::Null, |id| json!(self.prepared.config.regions[id.index()].name))
     }
 
@@ -233,7 +235,7 @@ impl World {
         })
     }
 
-    fn release_report(&self, product: &ProductName, version: &str, now: Timestamp) -> Report {
+    pub(super) fn release_report(&self, product: &ProductName, version: &str, now: Timestamp) -> Report {
         let version = Version::parse(version).ok()?;
         let id = ReleaseId { product: product.clone(), version };
         let known = self.releases.get(&id)?;
@@ -260,6 +262,7 @@ impl World {
             })
         };
         report["holders"] = self.configured().map(holds).collect();
+        self.add_readiness(&mut report, known, now);
         Some(report)
     }
 
@@ -282,7 +285,6 @@ impl World {
                 metrics.copies.with_label_values(&[mirror.name.as_str(), name]).set(count as i64);
             }
         }
-        metrics.manifests_refused.set(self.refused.len() as i64);
         metrics.release_ready.reset();
         metrics.first_download.reset();
         for ((product, channel), pointer) in &self.pointers {

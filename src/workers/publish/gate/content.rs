@@ -1,0 +1,278 @@
+//! Checks of a release as it was published, whoever holds it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::catalog::manifest::{Manifest, ManifestAsset};
+use crate::catalog::publish::kind_of_name;
+use crate::catalog::{Kind, Platform};
+use crate::model::{AssetIndex, SignatureState};
+use crate::workers::publish::examined::Examined;
+use crate::workers::publish::releases::Known;
+
+use super::{Finding, Missing, NAMED_MAX};
+
+/// What a manifest says of its release, as far as the checks go: noted once, because a manifest may be large.
+///
+/// Payloads are the files that people come for; what goes with them (signatures, checksums, sidecars) is judged by
+/// them.
+#[derive(Debug)]
+pub struct Content {
+    assets: usize,
+    payloads: usize,
+    /// Platforms and sidecars that are expected.
+    expected: usize,
+    /// Those that are not there.
+    absent: Missing,
+    /// What the metadata lack, and what in them does not fit.
+    unlabelled: Missing,
+    with_sha512: usize,
+    /// Payloads with a signature that minisign can verify, in order.
+    minisigned: Box<[AssetIndex]>,
+    /// Payloads with a signature of another kind only.
+    signed_otherwise: Missing,
+    unsigned: Missing,
+    without_provenance: Missing,
+    /// What built it, as the manifest says.
+    pub(super) pipeline: Option<Box<str>>,
+}
+
+/// An asset's kind: as the manifest says, else as its name tells.
+fn kind_of(asset: &ManifestAsset) -> Option<&str> {
+    asset.kind.as_deref().or_else(|| kind_of_name(&asset.name))
+}
+
+/// The assets of a manifest, told apart.
+struct Parts<'m> {
+    payloads: Vec<(AssetIndex, &'m ManifestAsset)>,
+    /// By the name of a payload, the assets that go with it: those that it lists, and those named after it.
+    companions: HashMap<&'m str, Vec<&'m ManifestAsset>>,
+    names: HashMap<&'m str, &'m ManifestAsset>,
+}
+
+impl<'m> Parts<'m> {
+    fn of(manifest: &'m Manifest) -> Self {
+        let names: HashMap<&str, &ManifestAsset> =
+            manifest.assets.iter().map(|asset| (asset.name.as_str(), asset)).collect();
+        let listed: HashSet<&str> =
+            manifest.assets.iter().flat_map(|asset| &asset.sidecars).map(|name| name.as_str()).collect();
+        let suffixes = &manifest.expects.sidecars;
+        let is_payload = |asset: &ManifestAsset| {
+            !matches!(Kind::from_manifest(kind_of(asset)), Kind::Sidecar(_))
+                && !listed.contains(asset.name.as_str())
+                && !suffixes.iter().any(|suffix| asset.name.ends_with(suffix.as_str()))
+        };
+        let (mut payloads, mut others) = (Vec::new(), Vec::new());
+        for (index, asset) in (0..).zip(&manifest.assets) {
+            if is_payload(asset) {
+                payloads.push((index, asset));
+            } else {
+                others.push(asset);
+            }
+        }
+        let mut companions: HashMap<&str, Vec<&ManifestAsset>> = HashMap::with_capacity(payloads.len());
+        for (_, asset) in &payloads {
+            let listed = asset.sidecars.iter().filter_map(|name| names.get(name.as_str()).copied());
+            companions.insert(asset.name.as_str(), listed.collect());
+        }
+        for other in others {
+            // `tool.tar.gz.intoto.jsonl` goes with `tool.tar.gz`: what is cut off may hold a dot.
+            let shorter = |name: &&'m str| name.rsplit_once('.').map(|(shorter, _)| shorter);
+            let mut bases = std::iter::successors(Some(other.name.as_str()), shorter).skip(1);
+            if let Some(base) = bases.find(|base| companions.contains_key(base)) {
+                companions.entry(base).or_default().push(other);
+            }
+        }
+        Self { payloads, companions, names }
+    }
+
+    fn companions(&self, asset: &ManifestAsset) -> impl Iterator<Item = &'m ManifestAsset> {
+        self.companions.get(asset.name.as_str()).into_iter().flatten().copied()
+    }
+
+    /// Expected platforms and sidecars: how many, and which are absent.
+    fn expected(&self, manifest: &Manifest) -> (usize, Missing) {
+        let texts = self.payloads.iter().flat_map(|(_, asset)| &asset.platforms);
+        let there: BTreeSet<Platform> = texts.filter_map(|text| Platform::parse(text)).collect();
+        let mut absent = Missing::default();
+        for text in &manifest.expects.platforms {
+            if !Platform::parse(text).is_some_and(|platform| there.contains(&platform)) {
+                absent.add(|| format!("platform {text}"));
+            }
+        }
+        let suffixes = &manifest.expects.sidecars;
+        for (_, asset) in &self.payloads {
+            for suffix in suffixes {
+                let name = format!("{}{suffix}", asset.name.as_str());
+                if !self.names.contains_key(name.as_str()) {
+                    absent.add(|| name);
+                }
+            }
+        }
+        (manifest.expects.platforms.len() + self.payloads.len() * suffixes.len(), absent)
+    }
+
+    fn unlabelled(&self, manifest: &Manifest) -> Missing {
+        let mut missing = Missing::default();
+        if manifest.published_at.is_none() {
+            missing.add(|| "published_at".to_owned());
+        }
+        if manifest.notes_url.is_none() {
+            missing.add(|| "notes_url".to_owned());
+        }
+        if manifest.channels.is_empty() {
+            missing.add(|| "channels".to_owned());
+        }
+        if manifest.version.is_pre_release() && manifest.channels.iter().any(|c| c.as_str() == "stable") {
+            missing.add(|| format!("channel stable, because {} is a pre-release", manifest.version));
+        }
+        let for_a_platform = |asset: &ManifestAsset| matches!(kind_of(asset), Some("archive" | "binary"));
+        for (_, asset) in self.payloads.iter().filter(|(_, asset)| for_a_platform(asset)) {
+            if !asset.platforms.iter().any(|text| Platform::parse(text).is_some()) {
+                missing.add(|| format!("platform of {}", asset.name.as_str()));
+            }
+        }
+        missing
+    }
+}
+
+impl Content {
+    /// Notes what a manifest says.
+    pub fn of(manifest: &Manifest) -> Self {
+        let parts = Parts::of(manifest);
+        let (expected, absent) = parts.expected(manifest);
+        let mut minisigned = Vec::new();
+        let (mut signed_otherwise, mut unsigned) = (Missing::default(), Missing::default());
+        let mut without_provenance = Missing::default();
+        for (index, asset) in &parts.payloads {
+            let signatures = || parts.companions(asset).filter(|with| kind_of(with) == Some("signature"));
+            if signatures().any(|with| with.name.ends_with(".minisig")) {
+                minisigned.push(*index);
+            } else if signatures().next().is_some() {
+                signed_otherwise.add(|| asset.name.to_string());
+            } else {
+                unsigned.add(|| asset.name.to_string());
+            }
+            let tells_origin =
+                |with: &ManifestAsset| matches!(kind_of(with), Some("provenance" | "attestation" | "sbom"));
+            if asset.provenance.is_none() && !parts.companions(asset).any(tells_origin) {
+                without_provenance.add(|| asset.name.to_string());
+            }
+        }
+        Self {
+            assets: manifest.assets.len(),
+            payloads: parts.payloads.len(),
+            expected,
+            absent,
+            unlabelled: parts.unlabelled(manifest),
+            with_sha512: manifest.assets.iter().filter(|asset| asset.sha512.is_some()).count(),
+            minisigned: minisigned.into(),
+            signed_otherwise,
+            unsigned,
+            without_provenance,
+            pipeline: manifest.pipeline.as_deref().map(Into::into),
+        }
+    }
+
+    /// The share of what is expected that is there.
+    pub(super) fn completeness_ratio(&self) -> f64 {
+        share(self.expected - self.absent.count, self.expected)
+    }
+
+    /// The share of payloads that say where they come from.
+    pub(super) fn provenance_ratio(&self) -> f64 {
+        share(self.payloads - self.without_provenance.count, self.payloads)
+    }
+
+    /// The share of payloads that are signed; with trusted keys, whose signatures were verified.
+    pub(super) fn signature_ratio(&self, known: &Known, has_keys: bool) -> f64 {
+        let signed = match has_keys {
+            true => self.verdicts(known).filter(|state| *state == SignatureState::Good).count(),
+            false => self.payloads - self.unsigned.count,
+        };
+        share(signed, self.payloads)
+    }
+
+    /// Verdicts on payloads.
+    fn verdicts(&self, known: &Known) -> impl Iterator<Item = SignatureState> {
+        let is_payload = |name: &str| {
+            let index = known.release.by_name(name);
+            index.is_some_and(|index| self.minisigned.binary_search(&index).is_ok())
+        };
+        let verdicts = known.examined.signatures.iter();
+        verdicts.filter(move |(name, _)| is_payload(name)).map(|(_, state)| *state)
+    }
+
+    pub(super) fn completeness(&self) -> Finding {
+        let summary = match self.expected {
+            0 => "the manifest expects nothing in particular".to_owned(),
+            expected => {
+                format!("{} of {expected} expected platforms and sidecars", expected - self.absent.count)
+            }
+        };
+        Finding::of(summary, self.absent.clone())
+    }
+
+    pub(super) fn metadata(&self) -> Finding {
+        let summary = match self.unlabelled.count {
+            0 => "date, notes, channels and platforms are there and fit".to_owned(),
+            count => format!("{count} labels are missing or do not fit"),
+        };
+        Finding::of(summary, self.unlabelled.clone())
+    }
+
+    pub(super) fn hashes(&self, examined: &Examined) -> Finding {
+        let contradicts =
+            |(file, why): (&String, &Option<String>)| Some(format!("{file}: {}", why.as_ref()?));
+        let wrong: Missing = examined.checksums.iter().filter_map(contradicts).collect();
+        let summary = format!(
+            "SHA-256 of all {} assets, SHA-512 of {}; of {} published checksum files read, {} contradict",
+            self.assets,
+            self.with_sha512,
+            examined.checksums.len(),
+            wrong.count
+        );
+        Finding::of(summary, wrong)
+    }
+
+    pub(super) fn signatures(&self, known: &Known, has_keys: bool) -> Finding {
+        let mut missing = Missing::default();
+        let state = |mut names: Missing, state: SignatureState| {
+            names.named.iter_mut().for_each(|name| *name = format!("{name}: {state}"));
+            names
+        };
+        missing.take_in(super::wrong_signatures(known));
+        missing.take_in(state(self.unsigned.clone(), SignatureState::Unsigned));
+        if !has_keys {
+            let signed = self.payloads - self.unsigned.count;
+            let summary =
+                format!("{signed} of {} files signed; no trusted key to verify them", self.payloads);
+            return Finding::of(summary, missing);
+        }
+        missing.take_in(state(self.signed_otherwise.clone(), SignatureState::Unchecked));
+        let good = self.verdicts(known).filter(|state| *state == SignatureState::Good).count();
+        let wrong = self.verdicts(known).filter(|state| state.is_wrong()).count();
+        let summary = format!("{good} of {} files signed by a trusted key", self.payloads);
+        let unchecked = self.minisigned.len().saturating_sub(good + wrong);
+        if !missing.is_empty() || unchecked == 0 {
+            return Finding::of(summary, missing);
+        }
+        let name = |index: &AssetIndex| &*known.release.asset(*index).name;
+        let not_yet = self.minisigned.iter().map(name).filter(|name| {
+            let state = known.examined.signatures.get(*name);
+            state.is_none_or(|state| *state == SignatureState::Unchecked)
+        });
+        let named = not_yet.take(NAMED_MAX).map(|name| format!("{name}: {}", SignatureState::Unchecked));
+        Finding { ok: None, summary, missing: Missing { named: named.collect(), count: unchecked } }
+    }
+
+    pub(super) fn provenance(&self) -> Finding {
+        let told = self.payloads - self.without_provenance.count;
+        let summary = format!("{told} of {} files say where they come from", self.payloads);
+        Finding::of(summary, self.without_provenance.clone())
+    }
+}
+
+/// A share of nothing is all of it.
+pub(super) fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}

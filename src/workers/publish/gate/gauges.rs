@@ -1,0 +1,102 @@
+//! Gauges of releases: for each channel, of the release that it points to and of the newest one meant for it. So their
+//! number is bounded by channels and mirrors, not by releases.
+
+use crate::catalog::ReleaseId;
+use crate::metrics::Metrics;
+use crate::model::{ChannelName, OriginFault, ProductName, Timestamp};
+use crate::workers::publish::releases::Known;
+use crate::workers::publish::world::World;
+
+use super::Line;
+use super::content::share;
+use super::copies::Fallback;
+
+impl World {
+    /// Sets them.
+    pub(in crate::workers::publish) fn set_release_gauges(&self, metrics: &Metrics, now: Timestamp) {
+        for family in [
+            &metrics.release_coverage,
+            &metrics.replication_lag,
+            &metrics.release_completeness,
+            &metrics.signature_coverage,
+            &metrics.provenance_coverage,
+        ] {
+            family.reset();
+        }
+        for family in [
+            &metrics.release_window_open,
+            &metrics.rollback_ready,
+            &metrics.gate_passed,
+            &metrics.withdrawn_copies,
+        ] {
+            family.reset();
+        }
+        let mut products: Vec<&ProductName> = self.releases.keys().map(|id| &id.product).collect();
+        products.sort();
+        products.dedup();
+        for product in products {
+            let mut open = false;
+            for channel in self.channels_of(product) {
+                open |= self.set_channel_gauges(metrics, product, &channel, now);
+            }
+            metrics.release_window_open.with_label_values(&[product.as_str()]).set(i64::from(open));
+        }
+        for mirror in self.configured() {
+            let Some(state) = self.mirrors.get(&mirror.name) else { continue };
+            let copies = self.withdrawn.keys().filter_map(|id| state.copies(id));
+            let verified: u64 = copies.map(|copies| copies.tally().verified).sum();
+            metrics.withdrawn_copies.with_label_values(&[mirror.name.as_str()]).set(verified as i64);
+        }
+        for reason in OriginFault::ALL {
+            let count = self.refused.values().filter(|refusal| refusal.reason == *reason).count();
+            metrics.manifests_refused.with_label_values(&[reason.as_str()]).set(count as i64);
+        }
+    }
+
+    /// Sets those of one channel. Says whether a release is on its way to it.
+    fn set_channel_gauges(
+        &self,
+        metrics: &Metrics,
+        product: &ProductName,
+        channel: &ChannelName,
+        now: Timestamp,
+    ) -> bool {
+        let pointer = self.pointers.get(&(product.clone(), channel.clone()));
+        let id = pointer.map(|at| ReleaseId { product: product.clone(), version: at.version.clone() });
+        let current = id.and_then(|id| self.releases.get(&id));
+        let newest = self.newest_for(product, channel);
+        let Some(newest) = newest.or(current) else { return false };
+        let labels = [product.as_str(), channel.as_str()];
+        let (holders, required) = self.coverage(&current.unwrap_or(newest).release.id, now);
+        metrics.release_coverage.with_label_values(&labels).set(share(holders, required));
+        let content = &newest.content;
+        metrics.release_completeness.with_label_values(&labels).set(content.completeness_ratio());
+        let signed = content.signature_ratio(newest, self.has_keys());
+        metrics.signature_coverage.with_label_values(&labels).set(signed);
+        metrics.provenance_coverage.with_label_values(&labels).set(content.provenance_ratio());
+        let passed = self.checks(newest, now).iter().all(Line::lets_pass);
+        metrics.gate_passed.with_label_values(&labels).set(i64::from(passed));
+        for mirror in self.configured() {
+            if let Some(lag) = self.lag(mirror, newest) {
+                let labels = [product.as_str(), channel.as_str(), mirror.name.as_str()];
+                metrics.replication_lag.with_label_values(&labels).set(lag.as_secs_f64());
+            }
+        }
+        if let Some(current) = current {
+            let ready = matches!(self.fallback(&current.release.id, channel), Fallback::Release(_, true));
+            metrics.rollback_ready.with_label_values(&labels).set(i64::from(ready));
+        }
+        pointer.is_none_or(|at| self.is_higher(product, &newest.release.id.version, &at.version))
+    }
+
+    /// The newest release that is meant for a channel and not withdrawn.
+    fn newest_for(&self, product: &ProductName, channel: &ChannelName) -> Option<&Known> {
+        let meant = self.releases.values().filter(|known| {
+            let id = &known.release.id;
+            id.product == *product
+                && known.release.channels.contains(channel)
+                && !self.withdrawn.contains_key(id)
+        });
+        meant.max_by(|a, b| self.order(&a.release.id, &b.release.id))
+    }
+}

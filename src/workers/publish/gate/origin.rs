@@ -1,0 +1,54 @@
+//! Checks of what the origin says now.
+
+use crate::catalog::ReleaseId;
+use crate::model::{ProductName, Version};
+use crate::workers::fact::OriginRefusal;
+use crate::workers::publish::world::World;
+
+use super::Finding;
+
+/// The release that a manifest's path names, such as `tool/1.8.2/manifest.json`.
+fn release_at(path: &str) -> Option<(&str, Version)> {
+    let (product, rest) = path.split_once('/')?;
+    let version = rest.strip_suffix("/manifest.json")?;
+    Some((product, Version::parse(version).ok()?))
+}
+
+impl World {
+    /// Why a release's manifest is refused now.
+    pub(in crate::workers::publish) fn refusal_of(&self, id: &ReleaseId) -> Option<&OriginRefusal> {
+        let is_it = |path: &str| {
+            release_at(path)
+                .is_some_and(|(product, version)| *product == *id.product && version == id.version)
+        };
+        self.refused.iter().find(|(path, _)| is_it(path)).map(|(_, refusal)| refusal)
+    }
+
+    /// The manifests of a product that are refused now, and why.
+    pub(super) fn refusals_of(&self, product: &ProductName) -> Vec<(&str, &OriginRefusal)> {
+        let is_its = |path: &str| path.split('/').next() == Some(product.as_str());
+        let refused = self.refused.iter().filter(|(path, _)| is_its(path));
+        refused.map(|(path, refusal)| (path.as_str(), refusal)).collect()
+    }
+
+    pub(super) fn origin_finding(&self, id: &ReleaseId) -> Finding {
+        let fails = |what: &str, refusal: &OriginRefusal| {
+            Finding::fails(
+                format!("{what}: {}", refusal.reason),
+                [refusal.detail.clone()].into_iter().collect(),
+            )
+        };
+        if let Some(refusal) = self.refusal_of(id) {
+            return fails("what the origin says of it now is refused", refusal);
+        }
+        if let Some(error) = &self.origin_error {
+            return fails("the origin could not be read or believed at the last look", error);
+        }
+        match self.origin_read_at {
+            Some(at) => {
+                Finding::holds(format!("the origin says the same as when it was published; read at {at}"))
+            }
+            None => Finding::unknown("the origin has not been read since the service started"),
+        }
+    }
+}
