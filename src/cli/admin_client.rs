@@ -57,6 +57,15 @@ impl Answer {
     }
 }
 
+/// What came of a question that waits.
+#[derive(Debug, Clone)]
+pub enum Waited {
+    /// What was waited for.
+    Done(Answer),
+    /// It is not so yet; how things are.
+    NotYet(Answer),
+}
+
 impl AdminClient {
     /// The service whose state is in this folder.
     pub fn local(state: &Path) -> Self {
@@ -114,6 +123,18 @@ impl AdminClient {
         self.ask(Method::POST, target, body.to_string().into(), patience).await
     }
 
+    /// Asks what the service answers only when it is so, or after `wait`: then with 504.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AdminClient::get`].
+    pub async fn wait(&self, target: &str, wait: Duration) -> Result<Waited, CliError> {
+        match self.answered(Method::GET, target, Bytes::new(), wait + PATIENCE).await? {
+            (StatusCode::GATEWAY_TIMEOUT, body) => Ok(Waited::NotYet(Answer(body))),
+            (status, body) => answer(status, body).map(Waited::Done),
+        }
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -121,8 +142,19 @@ impl AdminClient {
         body: Bytes,
         patience: Duration,
     ) -> Result<Answer, CliError> {
+        let (status, body) = self.answered(method, target, body, patience).await?;
+        answer(status, body)
+    }
+
+    async fn answered(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), CliError> {
         match tokio::time::timeout(patience, self.exchange(method, target, body)).await {
-            Ok(Ok((status, body))) => answer(status, body),
+            Ok(Ok(answered)) => Ok(answered),
             Ok(Err(why)) => Err(self.silent(&why)),
             Err(_) => Err(self.silent(&format!("no answer within {} s", patience.as_secs()))),
         }

@@ -1,6 +1,8 @@
 //! `waypost release`: what has been published, where it has arrived, and what becomes of it.
 
+mod gate;
 mod orders;
+mod wait;
 
 use bytesize::ByteSize;
 use clap::Subcommand;
@@ -24,6 +26,16 @@ pub enum ReleaseCommand {
     List(Service),
     /// A product's releases, or one release with its files and the mirrors that hold it
     Show(ShowArgs),
+    /// Tells whether a release may be announced: exits 0 where all checks that gate hold, else 1, and says why
+    Gate(gate::GateArgs),
+    /// Waits until a release is everywhere: whole on every mirror that is to hold it, and channels have come to it
+    #[command(after_help = "\
+It may be asked for before it is published, and goes on through restarts of the service. Exits 0 when the release is
+everywhere, 1 when it is not in time, withdrawn or refused, 3 when the service does not answer at the end.
+
+Example, at the end of a pipeline:
+  waypost release wait tool 1.8.2 --timeout 20m --admin https://downloads-admin.example.com")]
+    Wait(wait::WaitArgs),
     /// Points a channel to a release, by hand
     Promote(orders::PromoteArgs),
     /// Takes a release back: nobody is sent to its files any more
@@ -128,6 +140,8 @@ struct Holder {
 /// Where there is no such release, or the service does not answer.
 pub async fn run(command: ReleaseCommand) -> Result<Exit, CliError> {
     match command {
+        ReleaseCommand::Gate(args) => return gate::run(args).await,
+        ReleaseCommand::Wait(args) => return wait::run(args).await,
         ReleaseCommand::Promote(args) => return orders::promote(&args).await,
         ReleaseCommand::Withdraw(args) => return orders::withdraw(&args).await,
         ReleaseCommand::Restore(args) => return orders::restore(&args).await,

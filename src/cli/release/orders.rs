@@ -10,7 +10,7 @@ use crate::cli::outcome::{CliError, Exit, complain, printable};
 use crate::cli::service::Service;
 use crate::model::{ChannelName, ProductName, Version};
 
-/// Which release, and why.
+/// Which release.
 #[derive(Debug, clap::Args)]
 pub struct Subject {
     /// The product
@@ -21,9 +21,19 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn target(&self, verb: &str) -> String {
+    /// Where the release is at the service.
+    pub(super) fn path(&self) -> String {
         let (product, version) = (encode_path(&self.product), encode_path(self.version.as_str()));
-        format!("/v1/releases/{product}/{version}/{verb}")
+        format!("/v1/releases/{product}/{version}")
+    }
+
+    /// The release in words.
+    pub(super) fn words(&self) -> String {
+        format!("{} {}", self.product, self.version)
+    }
+
+    fn target(&self, verb: &str) -> String {
+        format!("{}/{verb}", self.path())
     }
 }
 
