@@ -13,8 +13,8 @@ use crate::cli::outcome::{CliError, Exit, complain, print, printable};
 use crate::cli::service::Service;
 use crate::cli::span;
 
-/// Longest single question: proxies give up on longer ones.
-const POLL: Duration = Duration::from_secs(60);
+/// Longest single question: proxies give up on long ones, and people want to see how it goes on.
+const POLL: Duration = Duration::from_secs(15);
 /// Shortest time from one question to the next, so that a service that is stopping is not asked without end.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Most names that a line lists.
@@ -192,9 +192,10 @@ async fn wait(
     // A time beyond any clock is no limit.
     let until = Instant::now().checked_add(timeout);
     let left = || until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
+    // The first answer comes at once, so that there is something to tell.
+    let mut wait = Duration::ZERO;
     loop {
-        let (asked, wait) = (Instant::now(), left().min(POLL));
-        let wait = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        let asked = Instant::now();
         let last = match client.wait(&format!("{path}?wait={}", wait.as_secs()), wait).await {
             Ok(Waited::NotYet(answer)) => match answer.read::<State>() {
                 Ok(state) => {
@@ -215,7 +216,9 @@ async fn wait(
                 Last::Silent(why) => Err(why),
             };
         }
-        sleep(PAUSE.saturating_sub(asked.elapsed()).min(left())).await;
+        sleep(PAUSE.min(wait).saturating_sub(asked.elapsed())).await;
+        let left = left().min(POLL);
+        wait = Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
     }
 }
 
