@@ -80,6 +80,13 @@ async fn what_a_release_expects_and_lacks_is_listed_until_it_is_there() {
     assert_eq!((&line["mode"], &line["missing_count"]), (&json!("gate"), &json!(2)));
     let ratio = "waypost_release_completeness_ratio{channel=\"stable\",product=\"tool\"}";
     assert!((site.metric(ratio).await - 1.0 / 3.0).abs() < 1e-9);
+    // Every mirror has what there is, and still no channel moves to it.
+    publish(&site, "2.0", &NEW[..1], &["sin"], expects);
+    site.until_everywhere("tool", "2.0").await;
+    let waiting = site.admin("/v1/releases/tool/2.0?wait=0").await;
+    assert_eq!(waiting.status, 504, "{}", waiting.text());
+    let blocked = "completeness: platform macos-aarch64, tool-linux-amd64.tar.gz.minisig";
+    assert_eq!(waiting.json()["blocked"], json!([blocked]));
     // The rest is added; what goes with a payload needs nothing of its own.
     publish(&site, "2.0", NEW, &["fra", "sin"], expects);
     let line = until(&site, "2.0", "completeness", Some(true)).await;
@@ -88,6 +95,7 @@ async fn what_a_release_expects_and_lacks_is_listed_until_it_is_there() {
         (&json!([]), &json!("4 of 4 expected platforms and sidecars"))
     );
     assert_eq!(site.metric(ratio).await, 1.0);
+    site.until_channel("tool", "stable", "2.0").await;
 }
 
 #[tokio::test]

@@ -180,6 +180,16 @@ impl World {
         }
     }
 
+    /// Why a release's signatures cannot be relied on; `None`: there is nothing against them.
+    fn doubtful_signatures(&self, known: &Known) -> Option<Finding> {
+        let wrong = wrong_signatures(known);
+        if !wrong.is_empty() {
+            return Some(Finding::fails("signatures are wrong", wrong));
+        }
+        let unchecked = if self.has_keys() { known.content.unchecked(known) } else { 0 };
+        (unchecked > 0).then(|| Finding::unknown(format!("{unchecked} signatures were not looked at yet")))
+    }
+
     fn has_keys(&self) -> bool {
         !self.prepared.config.origin.trusted_keys.is_empty()
     }
@@ -194,7 +204,8 @@ impl World {
     }
 
     /// Why no channel may move to a release by itself, whoever holds it: what is wrong with the release as it was
-    /// published. One wrong copy among many is no such reason; a wrong signature is. Empty where there is none.
+    /// published. One wrong copy among many is no such reason; a signature that is wrong, or that was not looked at
+    /// yet, is. Empty where there is none.
     pub(super) fn content_blocks(&self, id: &ReleaseId) -> Vec<String> {
         const CONTENT: [Check; 5] =
             [Check::Completeness, Check::Metadata, Check::Hashes, Check::Signatures, Check::Provenance];
@@ -208,9 +219,9 @@ impl World {
                 blocks.push(format!("{check}: {}", finding.reason()));
             }
         }
-        let wrong = wrong_signatures(known);
-        if gates(Check::Verification) && !wrong.is_empty() {
-            blocks.push(format!("{}: {}", Check::Verification, Finding::fails("", wrong).reason()));
+        if gates(Check::Verification) {
+            let signatures = self.doubtful_signatures(known).map(|finding| finding.reason());
+            blocks.extend(signatures.map(|why| format!("{}: {why}", Check::Verification)));
         }
         blocks
     }

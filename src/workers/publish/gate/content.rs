@@ -145,7 +145,8 @@ impl Content {
         let mut without_provenance = Missing::default();
         for (index, asset) in &parts.payloads {
             let signatures = || parts.companions(asset).filter(|with| kind_of(with) == Some("signature"));
-            if signatures().any(|with| with.name.ends_with(".minisig")) {
+            let is_minisign = |with: &ManifestAsset| with.name.strip_suffix(".minisig") == Some(&*asset.name);
+            if signatures().any(is_minisign) {
                 minisigned.push(*index);
             } else if signatures().next().is_some() {
                 signed_otherwise.add(|| asset.name.to_string());
@@ -202,6 +203,12 @@ impl Content {
         verdicts.filter(move |(name, _)| is_payload(name)).map(|(_, state)| *state)
     }
 
+    /// Signatures that minisign can verify and that were not looked at yet.
+    pub(super) fn unchecked(&self, known: &Known) -> usize {
+        let looked_at = self.verdicts(known).filter(|state| *state != SignatureState::Unchecked);
+        self.minisigned.len().saturating_sub(looked_at.count())
+    }
+
     pub(super) fn completeness(&self) -> Finding {
         let summary = match self.expected {
             0 => "the manifest expects nothing in particular".to_owned(),
@@ -250,9 +257,8 @@ impl Content {
         }
         missing.take_in(state(self.signed_otherwise.clone(), SignatureState::Unchecked));
         let good = self.verdicts(known).filter(|state| *state == SignatureState::Good).count();
-        let wrong = self.verdicts(known).filter(|state| state.is_wrong()).count();
         let summary = format!("{good} of {} files signed by a trusted key", self.payloads);
-        let unchecked = self.minisigned.len().saturating_sub(good + wrong);
+        let unchecked = self.unchecked(known);
         if !missing.is_empty() || unchecked == 0 {
             return Finding::of(summary, missing);
         }

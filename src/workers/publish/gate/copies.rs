@@ -82,7 +82,7 @@ impl World {
         match whole {
             _ if !wrong.is_empty() => Finding::fails(summary, wrong),
             0 => Finding::unknown(format!("{summary}: no mirror has been hashed whole yet")),
-            _ => Finding::holds(summary),
+            _ => self.doubtful_signatures(known).unwrap_or_else(|| Finding::holds(summary)),
         }
     }
 
