@@ -111,6 +111,7 @@ fn without_a_service_every_question_is_3_and_says_what_to_do() {
         &["release", "list"],
         &["release", "show", "tool"],
         &["release", "show", "tool", "1.8.2"],
+        &["release", "gate", "tool", "1.8.2"],
         &["explain", "/tool/stable/x", "--from", "203.0.113.5"],
     ] {
         let ran = waypost_in(site.path(), args);

@@ -208,13 +208,21 @@ async fn what_the_origin_says_now_counts() {
 async fn the_configuration_says_what_gates_for_whom_and_who_is_asked() {
     let gates = "[[gate]]\ncheck = \"signatures\"\nmode = \"gate\"\nowner = \"release-team\"\nproducts = [\"tool\"]\n\
                  [[gate]]\ncheck = \"mirrors\"\nmode = \"informational\"\n";
-    let site = started(two_mirrors().release("other", "1.0", OLD, &["stable"]).config(gates)).await;
+    let site = two_mirrors().release("other", "1.0", OLD, &["stable"]).config(gates).start().await;
+    site.until_everywhere("tool", "1.0").await;
+    site.until_channel("other", "stable", "1.0").await;
     let tool = report(&site, "1.0").await;
     let line = find(&tool, "signatures").unwrap();
     assert_eq!((&line["mode"], &line["owner"]), (&json!("gate"), &json!("release-team")));
     assert_eq!((&line["ok"], &tool["passed"]), (&json!(false), &json!(false)));
     assert_eq!(find(&tool, "mirrors").unwrap()["mode"], "informational");
-    site.until_everywhere("other", "1.0").await;
+    let waiting = site.admin("/v1/releases/tool/1.0?wait=0").await.json();
+    assert_eq!(waiting["blocked"], json!(["signatures: tool-linux-amd64.tar.gz: unsigned"]));
+    assert_eq!(
+        waiting["channels_behind"],
+        json!(["stable"]),
+        "a check that gates the release gates its channels"
+    );
     let other = site.admin("/v1/releases/other/v1.0/gate").await.json();
     assert_eq!(find(&other, "signatures").unwrap()["mode"], "informational");
     assert_eq!(other["passed"], true, "{other}");
@@ -278,4 +286,66 @@ async fn copies_of_withdrawn_releases_are_counted() {
         (&report["passed"], &find(&report, "withdrawn").unwrap()["ok"]),
         (&json!(false), &json!(false))
     );
+}
+
+#[tokio::test]
+async fn a_signature_for_another_name_keeps_channels_away_and_is_named() {
+    let key = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let sign = |bytes: &[u8], comment: &str| {
+        minisign::sign(None, &key.sk, bytes, Some(comment), None).unwrap().into_string().into_bytes()
+    };
+    let sign_file = |bytes: &[u8], name: &str| sign(bytes, &format!("timestamp:1\tfile:{name}\thashed"));
+    let tool: &[u8] = b"the new tool";
+    let (good, renamed) = (sign_file(tool, "tool.zip"), sign_file(tool, "tool-1.0.zip"));
+    fn files<'a>(tool: &'a [u8], signature: &'a [u8]) -> [(&'static str, &'a [u8]); 2] {
+        [("tool.zip", tool), ("tool.zip.minisig", signature)]
+    }
+    let builder = two_mirrors().origin(&format!("trusted_keys = [{:?}]", key.pk.to_base64()));
+    let mut site = builder.lay_out().await;
+    let publish = |site: &Site, version: &str, signature: &[u8]| {
+        let manifest =
+            ReleasePlan::new("tool", version, &files(tool, signature), &["stable"]).manifest().to_string();
+        for mirror in ["fra", "sin"] {
+            for (name, bytes) in files(tool, signature) {
+                site.mirror(mirror).put(&format!("tool/{version}/{name}"), bytes.to_vec());
+            }
+        }
+        let path = format!("tool/{version}/manifest.json");
+        let signature = sign(manifest.as_bytes(), &format!("waypost tool {version}"));
+        site.write_origin(&format!("{path}.minisig"), &signature);
+        site.write_origin(&path, manifest.as_bytes());
+    };
+    publish(&site, "1.1", &good);
+    publish(&site, "1.2", &renamed);
+    site.run().await.unwrap();
+    site.until_channel("tool", "stable", "1.1").await;
+    until(&site, "1.1", "signatures", Some(true)).await;
+    until(&site, "1.1", "verification", Some(true)).await;
+    let missing = json!(["tool.zip: signature_for_another"]);
+    for check in ["signatures", "verification"] {
+        assert_eq!(until(&site, "1.2", check, Some(false)).await["missing"], missing, "{check}");
+    }
+    site.until_everywhere("tool", "1.2").await;
+    let waiting = site.admin("/v1/releases/tool/1.2?wait=0").await.json();
+    assert_eq!(waiting["blocked"], json!(["verification: tool.zip: signature_for_another"]));
+    assert_eq!(waiting["channels_behind"], json!(["stable"]));
+    // 1.0 was never signed, so it was never believed.
+    let unsigned = site.admin("/v1/releases/tool/1.0?wait=15").await;
+    assert_eq!(unsigned.status, 409, "{}", unsigned.text());
+    assert!(unsigned.text().contains("refused: unsigned"), "{}", unsigned.text());
+    assert_eq!(site.metric("waypost_manifests_refused{reason=\"unsigned\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn published_checksums_that_contradict_the_manifest_keep_channels_away() {
+    let site = started(two_mirrors()).await;
+    let wrong = format!("{}  tool-linux-amd64.tar.gz\n", "ab".repeat(32));
+    let files: &[(&str, &[u8])] = &[NEW[0], ("SHA256SUMS", wrong.as_bytes())];
+    publish(&site, "2.0", files, &["fra", "sin"], |_| {});
+    let line = until(&site, "2.0", "hashes", Some(false)).await;
+    assert!(line["missing"][0].as_str().unwrap().starts_with("SHA256SUMS: "), "{line}");
+    assert_eq!((&line["missing_count"], &line["mode"]), (&json!(1), &json!("gate")));
+    site.until_everywhere("tool", "2.0").await;
+    let waiting = site.admin("/v1/releases/tool/2.0?wait=0").await;
+    assert_eq!((waiting.status.as_u16(), &waiting.json()["channels_behind"]), (504, &json!(["stable"])));
 }

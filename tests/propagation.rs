@@ -210,11 +210,17 @@ async fn a_mirror_that_is_under_way_is_given_a_time() {
 }
 
 #[tokio::test]
-async fn channels_that_are_moved_by_hand_are_not_waited_for() {
+async fn channels_that_are_held_or_moved_by_hand_are_not_waited_for() {
     let site = started(two_mirrors().config("[[channel]]\nname = \"lts\"\npromote = \"manual\"\n")).await;
     site.publish("tool", "2.0", NEW, &["lts"]);
     let answer = site.admin("/v1/releases/tool/2.0?wait=15").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["channels"], json!([]), "nobody has moved it");
+    let held = site.post("/v1/channels/tool/stable/hold", &json!({ "reason": "holidays" })).await;
+    assert_eq!(held.status, 200, "{}", held.text());
+    site.publish("tool", "3.0", NEW, &["stable"]);
+    let answer = site.admin("/v1/releases/tool/3.0?wait=15").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["channels"]), (200, &json!([])));
 }
 
 #[tokio::test]
