@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin_client::Answer;
+use super::files::{self, FilesArgs};
 use super::outcome::{CliError, Exit, print, printable};
 use super::service::Service;
 use super::span;
@@ -25,6 +26,12 @@ pub enum MirrorCommand {
     Undrain(OrderArgs),
     /// Hashes every copy on a mirror again
     Verify(OrderArgs),
+    /// What a mirror is to hold, by its tier and the retention: for rsync, apt or a script
+    #[command(after_help = "\
+Examples:
+  waypost mirror files fra --missing
+  waypost mirror files fra --format rsync | rsync -a --files-from=- /srv/origin/ fra.example.net:/srv/mirror/")]
+    Files(FilesArgs),
 }
 
 /// `waypost mirror show`
@@ -138,6 +145,7 @@ pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
     match command {
         MirrorCommand::List(service) => list(&service).await,
         MirrorCommand::Show(args) => show(&args).await,
+        MirrorCommand::Files(args) => files::run(&args).await,
         MirrorCommand::Drain(args) => {
             order(&args, "drain", "drained: nobody is sent there from now on").await
         }

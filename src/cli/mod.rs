@@ -11,6 +11,7 @@ pub mod check;
 pub mod config_file;
 pub mod demo;
 pub mod explain;
+pub mod files;
 pub mod logging;
 pub mod manifest;
 pub mod mirror;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -36,7 +36,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-type Connection = http1::Connection<TokioIo<Metered>, Empty<Bytes>>;
+type Connection = http1::Connection<TokioIo<Metered>, Full<Bytes>>;
 
 /// The body of an answer, and the connection that it comes from. Dropping it closes the connection.
 pub(super) struct Body {
@@ -48,7 +48,7 @@ pub(super) struct Body {
 /// Sends `request` and waits for the head of the final answer.
 pub(super) async fn exchange(
     stream: Box<dyn Stream>,
-    request: Request<Empty<Bytes>>,
+    request: Request<Full<Bytes>>,
 ) -> Result<Response<Body>, Trouble> {
     let broken = |error: hyper::Error| Trouble::of(CopyFault::Broken, &error);
     let allowance = Arc::new(AtomicU64::new(BEFORE_HEAD_MAX));

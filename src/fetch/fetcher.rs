@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION,
     PROXY_AUTHORIZATION, RANGE, USER_AGENT,
 };
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::Empty;
+use http::{HeaderValue, Method, Request, StatusCode, request};
+use http_body_util::Full;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
@@ -148,6 +148,24 @@ impl Fetcher {
             first_bytes: Vec::new(),
         })
     }
+
+    /// Sends JSON to a URL of the configuration and returns the answer's status; its body is not read. Redirects are not
+    /// followed: whoever gets a message is whom the operator named. `deadline` is from DNS to the answer's head.
+    ///
+    /// # Errors
+    ///
+    /// Where no answer comes in time.
+    pub async fn post_json(&self, url: &Url, json: Bytes, deadline: Duration) -> Result<StatusCode, Failure> {
+        let mut evidence = Evidence::default();
+        let url = bare(url.clone());
+        match timeout(deadline, self.0.post(&url, json, &mut evidence)).await {
+            Ok(answer) => answer.map_err(|trouble| trouble.with(evidence)),
+            Err(_) => {
+                let detail = format!("no answer within {deadline:?}, {}", phase(&evidence.timings));
+                Err(Trouble::new(CopyFault::Timeout, detail).with(evidence))
+            }
+        }
+    }
 }
 
 impl Inner {
@@ -210,19 +228,33 @@ impl Inner {
         Ok(answer)
     }
 
-    fn request(&self, get: &Get<'_>, url: &Url) -> Result<Request<Empty<Bytes>>, Trouble> {
+    async fn post(&self, url: &Url, json: Bytes, evidence: &mut Evidence) -> Result<StatusCode, Trouble> {
+        let request = self.addressed(Method::POST, url).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Full::new(json)).map_err(|error| unasked(url, &error))?;
+        let stream = self.dialer.dial(url, Reach::Anywhere, evidence).await?;
+        Ok(exchange(stream, request).await?.status())
+    }
+
+    /// A request without what depends on what is asked.
+    fn addressed(&self, method: Method, url: &Url) -> request::Builder {
         let through = self.dialer.proxy.as_ref().filter(|_| url.scheme() == "http");
         // To a proxy in absolute-form, to the server in origin-form (RFC 9112 section 3.2).
         let begin = if through.is_some() { Position::BeforeScheme } else { Position::BeforePath };
-        let mut request = Request::get(&url[begin..Position::AfterQuery])
+        let mut request = Request::builder()
+            .method(method)
+            .uri(&url[begin..Position::AfterQuery])
             .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
             .header(USER_AGENT, AGENT)
-            .header(ACCEPT, "*/*")
-            .header(ACCEPT_ENCODING, "identity")
             .header(CONNECTION, "close");
         if let Some(authorization) = through.and_then(|proxy| proxy.authorization.as_ref()) {
             request = request.header(PROXY_AUTHORIZATION, authorization);
         }
+        request
+    }
+
+    fn request(&self, get: &Get<'_>, url: &Url) -> Result<Request<Full<Bytes>>, Trouble> {
+        let mut request = self.addressed(Method::GET, url);
+        request = request.header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
         if let Some((first, last)) = get.range {
             request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
@@ -233,10 +265,12 @@ impl Inner {
                 request = request.header(name, value);
             }
         }
-        request
-            .body(Empty::new())
-            .map_err(|error| Trouble::new(CopyFault::Broken, format_args!("{url}: {error}")))
+        request.body(Full::default()).map_err(|error| unasked(url, &error))
     }
+}
+
+fn unasked(url: &Url, error: &http::Error) -> Trouble {
+    Trouble::new(CopyFault::Broken, format_args!("{url}: {error}"))
 }
 
 /// Where an answer redirects to.

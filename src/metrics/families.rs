@@ -6,6 +6,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::replication::ReplicationMetrics;
+
 /// The phases of a probe, as labels.
 pub const PHASES: [&str; 4] = ["dns", "connect", "tls", "first_byte"];
 
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub snapshot_age: IntGauge,
     /// 1 where the store and its journal were lost.
     pub state_lost: IntGauge,
+    /// What mirrors lack and what they have too much of.
+    pub replication: ReplicationMetrics,
     /// Failed writes to the store.
     pub store_errors: IntCounter,
     /// Looks at the origin by `outcome` (ok, unreadable, refused).
@@ -116,7 +120,7 @@ const ANSWER_BUCKETS: &[f64] = &[1e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1
 const PROBE_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Registers families; the names are constants of this file, so that registration cannot fail.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 impl Maker {
     fn keep<C: Collector + Clone + 'static>(&self, made: Result<C, prometheus::Error>) -> C {
@@ -125,11 +129,11 @@ impl Maker {
         family
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.keep(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
@@ -213,6 +217,7 @@ impl Metrics {
             snapshot_generation: make.gauge("waypost_snapshot_generation", "Number of the snapshot in force"),
             snapshot_age: make.gauge("waypost_snapshot_age_seconds", "Seconds since it was published"),
             state_lost: make.gauge("waypost_state_lost", "1 where the store and its journal were lost"),
+            replication: ReplicationMetrics::new(&make),
             store_errors: make
                 .keep(IntCounter::new("waypost_store_errors_total", "Writes to the store that failed")),
             origin_polls: make.counters(

@@ -3,6 +3,8 @@
 
 mod delivery;
 mod families;
+mod replication;
 
 pub use delivery::{DeliveryMeters, Outcome, ProductMeters, RegionMeters};
 pub use families::{Metrics, PHASES, Verification};
+pub use replication::ReplicationMetrics;

@@ -20,6 +20,7 @@ use crate::model::{
 use crate::store::{Action, Order};
 
 use super::prepare::Prepared;
+use super::replication::{MirrorFiles, Needed};
 use super::report::{Report, Topic};
 
 /// One copy of one asset, at one state of knowledge: a result of an epoch before the last contradiction is about bytes
@@ -285,6 +286,10 @@ pub enum Call {
     Order(Box<Instruction>, oneshot::Sender<Result<Order, Refused>>),
     /// Orders below a number, the newest first, at most so many: the audit.
     Orders(u64, usize, oneshot::Sender<Result<Vec<Order>, String>>),
+    /// What a mirror is to hold.
+    Files(MirrorName, oneshot::Sender<Option<MirrorFiles>>),
+    /// What a mirror lacks of it.
+    Needed(MirrorName, oneshot::Sender<Option<Needed>>),
 }
 
 /// Who wants what, and why.

@@ -12,6 +12,7 @@ use crate::model::MirrorName;
 use crate::store::Order;
 
 use super::fact::{Call, Fact, Instruction, NextWork, OriginLook, ProbeTarget, Refused};
+use super::replication::{MirrorFiles, Needed};
 use super::report::{Report, Topic};
 
 /// Messages that may wait for the writer; whoever sends more waits.
@@ -72,6 +73,16 @@ impl Handle {
     /// Orders below a number, the newest first, at most so many; `None` once the writer has stopped.
     pub async fn orders(&self, before: u64, most: usize) -> Option<Result<Vec<Order>, String>> {
         self.ask(|reply| Call::Orders(before, most, reply)).await
+    }
+
+    /// What a mirror is to hold; within, `None` where there is no such mirror.
+    pub async fn files(&self, mirror: &MirrorName) -> Option<Option<MirrorFiles>> {
+        self.ask(|reply| Call::Files(mirror.clone(), reply)).await
+    }
+
+    /// What a mirror lacks; `None` where it is not configured any more.
+    pub async fn needed(&self, mirror: &MirrorName) -> Option<Needed> {
+        self.ask(|reply| Call::Needed(mirror.clone(), reply)).await.flatten()
     }
 
     /// Gives an order; durable when this returns.

@@ -6,11 +6,13 @@
 mod examine;
 pub mod fact;
 pub mod handle;
+pub mod notify;
 pub mod origin;
 pub mod prepare;
 pub mod probe;
 pub mod publish;
 pub mod reload;
+pub mod replication;
 pub mod report;
 mod signature;
 pub mod supervise;

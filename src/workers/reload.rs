@@ -146,7 +146,7 @@ impl Supervisor {
     }
 
     fn start_mirrors(&self) -> Mirrors {
-        Mirrors::start(&self.config, &self.fetcher, &self.common)
+        Mirrors::start(&self.config, &self.fetcher, &self.common, &self.status.changed)
     }
 
     fn start_origin(&self) -> JoinSet<()> {

@@ -23,8 +23,6 @@ pub enum Topic {
     Scorecard(ProductName, usize),
     /// Channels of all products, or of one: where they point, since when, held or not, and what they wait for.
     Channels(Option<ProductName>),
-    /// What a mirror is to hold.
-    Files(MirrorName),
     /// What a mirror holds that it should not, and what it lacks.
     Inventory(MirrorName),
     /// The last look at the origin.

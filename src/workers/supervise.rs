@@ -1,9 +1,9 @@
-//! The mirrors' tasks: a prober and a verifier each, replaced together when the configuration changes.
+//! The mirrors' tasks: a prober, a verifier and whatever else each needs, replaced together when the configuration changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, OriginAt};
@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::model::Clock;
 
 use super::handle::{Handle, Wakers};
+use super::notify::Notifier;
 use super::probe::Prober;
 use super::verify::{AT_ONCE, Verifier};
 
@@ -47,8 +48,9 @@ pub fn fetcher(config: &Config) -> Result<Fetcher, FetcherError> {
 pub struct Mirrors(JoinSet<()>);
 
 impl Mirrors {
-    /// Starts a prober and a verifier for every configured mirror.
-    pub fn start(config: &Config, fetcher: &Fetcher, common: &Common) -> Self {
+    /// Starts a prober and a verifier for every configured mirror, and a notifier where somebody wants to be told what it
+    /// lacks. `changed` tells of every publication.
+    pub fn start(config: &Config, fetcher: &Fetcher, common: &Common, changed: &watch::Sender<()>) -> Self {
         let mut running = JoinSet::new();
         let everywhere = Arc::new(Semaphore::new(AT_ONCE));
         // A label for each region once, and the empty one for mirrors without.
@@ -77,6 +79,17 @@ impl Mirrors {
             };
             running.spawn(prober.run());
             running.spawn(verifier.run());
+            if let Some(notify) = &mirror.notify {
+                let notifier = Notifier {
+                    mirror: mirror.name.clone(),
+                    notify: notify.clone(),
+                    fetcher: fetcher.clone(),
+                    handle: common.handle.clone(),
+                    changed: changed.subscribe(),
+                    metrics: Arc::clone(&common.metrics),
+                };
+                running.spawn(notifier.run());
+            }
         }
         Self(running)
     }

@@ -89,6 +89,7 @@ impl World {
     /// or not: to the release that a rollback would lead to, else to the highest labelled one that is ready, else it
     /// stays and is gone (410) until there is one.
     pub fn due_moves(&mut self, now: Timestamp) -> Vec<Due> {
+        self.weigh_wants(now);
         let counted = self.counted(now);
         let (mut moves, mut awaited) = (Vec::new(), HashSet::new());
         for (key, labelled) in self.labelled() {
@@ -138,7 +139,7 @@ impl World {
 
     /// The labelled releases that a channel may move to by the rules, ready or not; the highest first. Where it has to
     /// leave a withdrawn release, any that is lower as well; higher ones only if it moves by itself.
-    fn candidates<'w>(&self, key: &ChannelKey, mut labelled: Vec<&'w ReleaseId>) -> Vec<&'w ReleaseId> {
+    pub(super) fn candidates<'w>(&self, key: &ChannelKey, mut labelled: Vec<&'w ReleaseId>) -> Vec<&'w ReleaseId> {
         if let Some(pointer) = self.pointers.get(key) {
             let (product, at) = (&key.0, &pointer.version);
             let is_gone = self.is_gone(key);

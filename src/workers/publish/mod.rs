@@ -128,6 +128,14 @@ impl Writer {
                 let _ = reply.send(self.world.report(&topic, now, &self.metrics));
                 false
             }
+            Message::Call(Call::Files(mirror, reply)) => {
+                let _ = reply.send(self.world.mirror_files(&mirror, now));
+                false
+            }
+            Message::Call(Call::Needed(mirror, reply)) => {
+                let _ = reply.send(self.world.needed(&mirror, now));
+                false
+            }
             Message::Call(Call::Orders(before, most, reply)) => {
                 let orders = self.store.orders_before(before, most).map_err(|error| error.to_string());
                 let _ = reply.send(orders);

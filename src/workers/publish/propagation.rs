@@ -146,7 +146,7 @@ impl World {
         let id = &known.release.id;
         let behind = |channel: &&ChannelName| {
             let key = (id.product.clone(), (*channel).clone());
-            self.moves_by_itself(&key) && !self.candidates(&key, &[id]).is_empty()
+            self.moves_by_itself(&key) && !self.candidates(&key, vec![id]).is_empty()
         };
         known.release.channels.iter().filter(behind).collect()
     }

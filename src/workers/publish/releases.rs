@@ -173,6 +173,7 @@ impl World {
     /// The releases in the order in which they are hashed: what channels point to, then the newest; withdrawn ones last.
     pub(super) fn by_priority(&mut self) -> &[ReleaseId] {
         if self.priority.is_empty() {
+            self.wanted.touch();
             let pointed = |id: &ReleaseId| {
                 self.pointers
                     .iter()

@@ -27,6 +27,7 @@ const ASSETS_MAX: usize = 10_000;
 impl World {
     /// How things are.
     pub fn report(&mut self, topic: &Topic, now: Timestamp, metrics: &Metrics) -> Report {
+        self.weigh_wants(now);
         match topic {
             Topic::Mirrors => Some(self.mirrors_report()),
             Topic::Mirror(name) => self.mirror_report(name, now),
@@ -36,7 +37,6 @@ impl World {
             Topic::Scorecard(product, most) => self.scorecard(product, *most, now),
             Topic::Wait(product, version, since) => self.wait_report(product, version, *since, now),
             Topic::Channels(product) => self.channels_report(product.as_ref(), now),
-            Topic::Files(mirror) => self.files_report(mirror, now),
             Topic::Inventory(mirror) => self.inventory_report(mirror, now),
             Topic::Origin => Some(self.origin_report()),
             Topic::Gauges => {

@@ -17,6 +17,7 @@ use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::releases::Known;
 use super::view::Views;
 use super::withdrawals::OriginWithdrawals;
+use super::wanted::Wanted;
 
 /// Where a channel points.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub struct World {
     pub(super) blocks: HashSet<Sha256>,
     /// Signatures that were looked at before this epoch were verified with other keys.
     pub(super) keys_from: u64,
+    /// What each tier wants.
+    pub(super) wanted: Wanted,
     pub(super) dirty: Dirty,
     pub(super) wake: BTreeSet<MirrorName>,
     pub(super) views: Views,
@@ -137,6 +140,7 @@ impl World {
             awaited: HashSet::new(),
             blocks: HashSet::new(),
             keys_from: 0,
+            wanted: Wanted::default(),
             dirty: Dirty::default(),
             wake: BTreeSet::new(),
             views: Views::default(),
