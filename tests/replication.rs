@@ -160,6 +160,31 @@ async fn rsync_fills_a_mirror_from_the_list_and_its_copies_become_verified() {
     assert_eq!(files(&site, "real", "?format=rsync&missing=true").await, "");
 }
 
+#[tokio::test]
+async fn the_command_line_prints_the_lists_and_the_inventory() {
+    let site = mirrors().mirror("flat", |m| m.line("layout = \"{version}/{asset}\"")).start().await;
+    site.until_copies("fra", "verified", 1).await;
+    let admin = format!("http://{}", site.admin_address());
+    let waypost = async |arguments: &[&str]| {
+        let arguments = [&["mirror"], arguments, &["--admin", &admin]].concat();
+        process::run(env!("CARGO_BIN_EXE_waypost"), &arguments, site.dir()).await
+    };
+    let list = waypost(&["files", "fra"]).await.ok();
+    assert_eq!(list, "tool/1.0/tool.tar.gz\ntool/1.0/docs/read me.txt\n");
+    let missing =
+        waypost(&["files", "fra", "--format", "rsync", "--missing", "--product", "tool"]).await.ok();
+    assert_eq!(missing, "tool/1.0/docs/read me.txt\n");
+    assert_eq!(waypost(&["files", "fra", "--product", "none"]).await.ok(), "");
+    let json: Value = serde_json::from_str(&waypost(&["files", "fra", "--json"]).await.ok()).unwrap();
+    assert_eq!(json["files"][0]["state"], "verified");
+    let (exit, why) = waypost(&["files", "flat", "--format", "rsync"]).await.failed();
+    assert!(exit == 1 && why.contains("layout"), "{exit}: {why}");
+    assert!(waypost(&["inventory", "fra"]).await.ok().contains("tool 1.0"));
+    let json: Value = serde_json::from_str(&waypost(&["inventory", "fra", "--json"]).await.ok()).unwrap();
+    assert_eq!(json["releases"][0]["source"], "asked");
+    assert_eq!(waypost(&["inventory", "nobody"]).await.failed().0, 1);
+}
+
 /// Answers each POST with the next status, the last one for ever; gives the bodies.
 async fn webhook(statuses: &'static [u16]) -> (String, mpsc::UnboundedReceiver<Value>) {
     let listener = TcpListener::bind((own_address(), 0)).await.unwrap();

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::admin_client::Answer;
 use super::files::{self, FilesArgs};
+use super::inventory::{self, InventoryArgs};
 use super::outcome::{CliError, Exit, print, printable};
 use super::service::Service;
 use super::span;
@@ -32,6 +33,8 @@ Examples:
   waypost mirror files fra --missing
   waypost mirror files fra --format rsync | rsync -a --files-from=- /srv/origin/ fra.example.net:/srv/mirror/")]
     Files(FilesArgs),
+    /// What lies on a mirror that should not, and what does not that should: from its directory listings where it has any
+    Inventory(InventoryArgs),
 }
 
 /// `waypost mirror show`
@@ -146,6 +149,7 @@ pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
         MirrorCommand::List(service) => list(&service).await,
         MirrorCommand::Show(args) => show(&args).await,
         MirrorCommand::Files(args) => files::run(&args).await,
+        MirrorCommand::Inventory(args) => inventory::run(&args).await,
         MirrorCommand::Drain(args) => {
             order(&args, "drain", "drained: nobody is sent there from now on").await
         }

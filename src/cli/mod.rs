@@ -12,6 +12,7 @@ pub mod config_file;
 pub mod demo;
 pub mod explain;
 pub mod files;
+pub mod inventory;
 pub mod logging;
 pub mod manifest;
 pub mod mirror;

@@ -19,6 +19,7 @@ use crate::model::{
 };
 use crate::store::{Action, Order};
 
+use super::inventory::{FolderListed, NextListing};
 use super::prepare::Prepared;
 use super::replication::{MirrorFiles, Needed};
 use super::report::{Report, Topic};
@@ -192,6 +193,8 @@ pub enum Fact {
     Probed(Probed),
     /// A copy was hashed.
     Verified(Verified),
+    /// A release's folder on a mirror was listed, or could not be.
+    Listed(FolderListed),
     /// The configuration or a GeoIP database changed.
     Reloaded(Box<Prepared>),
     /// Time passed.
@@ -290,6 +293,8 @@ pub enum Call {
     Files(MirrorName, oneshot::Sender<Option<MirrorFiles>>),
     /// What a mirror lacks of it.
     Needed(MirrorName, oneshot::Sender<Option<Needed>>),
+    /// What to list on a mirror.
+    NextListing(MirrorName, oneshot::Sender<Option<NextListing>>),
 }
 
 /// Who wants what, and why.

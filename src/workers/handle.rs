@@ -12,6 +12,7 @@ use crate::model::MirrorName;
 use crate::store::Order;
 
 use super::fact::{Call, Fact, Instruction, NextWork, OriginLook, ProbeTarget, Refused};
+use super::inventory::NextListing;
 use super::replication::{MirrorFiles, Needed};
 use super::report::{Report, Topic};
 
@@ -83,6 +84,11 @@ impl Handle {
     /// What a mirror lacks; `None` where it is not configured any more.
     pub async fn needed(&self, mirror: &MirrorName) -> Option<Needed> {
         self.ask(|reply| Call::Needed(mirror.clone(), reply)).await.flatten()
+    }
+
+    /// What to list on a mirror; `None` where it is not configured any more.
+    pub async fn next_listing(&self, mirror: &MirrorName) -> Option<NextListing> {
+        self.ask(|reply| Call::NextListing(mirror.clone(), reply)).await.flatten()
     }
 
     /// Gives an order; durable when this returns.

@@ -1,11 +1,12 @@
 //! The control plane: supervised background tasks that send facts to one writer, which records and publishes them.
 //!
-//! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve, `reload` watches
+//! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve, `inventory` lists what lies there, `notify` tells what is missing, `reload` watches
 //! files and signals; `publish` is the writer. `fact` is what they say to each other, `handle` how.
 
 mod examine;
 pub mod fact;
 pub mod handle;
+pub mod inventory;
 pub mod notify;
 pub mod origin;
 pub mod prepare;

@@ -72,6 +72,9 @@ pub enum Unwanted {
 }
 
 impl Unwanted {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Withdrawn, Self::Retention, Self::Tier];
+
     /// As metrics name it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::model::Clock;
 
 use super::handle::{Handle, Wakers};
+use super::inventory::Lister;
 use super::notify::Notifier;
 use super::probe::Prober;
 use super::verify::{AT_ONCE, Verifier};
@@ -48,7 +49,7 @@ pub fn fetcher(config: &Config) -> Result<Fetcher, FetcherError> {
 pub struct Mirrors(JoinSet<()>);
 
 impl Mirrors {
-    /// Starts a prober and a verifier for every configured mirror, and a notifier where somebody wants to be told what it
+    /// Starts a prober, a verifier and a lister for every configured mirror, and a notifier where somebody wants to be told what it
     /// lacks. `changed` tells of every publication.
     pub fn start(config: &Config, fetcher: &Fetcher, common: &Common, changed: &watch::Sender<()>) -> Self {
         let mut running = JoinSet::new();
@@ -78,7 +79,13 @@ impl Mirrors {
                 clock: Arc::clone(&common.clock),
             };
             running.spawn(prober.run());
+            let lister = Lister {
+                mirror: mirror.name.clone(),
+                fetcher: fetcher.clone(),
+                handle: common.handle.clone(),
+            };
             running.spawn(verifier.run());
+            running.spawn(lister.run());
             if let Some(notify) = &mirror.notify {
                 let notifier = Notifier {
                     mirror: mirror.name.clone(),

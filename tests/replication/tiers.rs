@@ -197,3 +197,33 @@ fn nobody_is_to_hold_what_is_withdrawn_and_it_counts_for_nothing() {
     assert_eq!(wanted(&mut world, at(0)), ["1.0", "1.1", "1.2", "1.3"]);
     assert!(unwanted(&mut world).contains(&json!(["2.0", "withdrawn"])));
 }
+
+#[test]
+fn the_gate_hears_of_drift_only_once_somebody_listed_and_only_where_the_release_is_wanted() {
+    use waypost::fetch::ListingKind;
+    use waypost::workers::inventory::{Drift, FolderListed, FolderOutcome};
+    let mut world = with_tier("[[tier]]\nname = \"edge\"\nreleases = \"current\"");
+    let id = |version: &str| ReleaseId {
+        product: ProductName::new("tool").unwrap(),
+        version: Version::parse(version).unwrap(),
+    };
+    let listed = |version: &str, outcome| {
+        let (mirror, release) = (MirrorName::new("m").unwrap(), id(version));
+        Fact::Listed(FolderListed { mirror, release, assets: 1, complete: false, outcome })
+    };
+    wanted(&mut world, at(0));
+    assert_eq!(world.drift_of(&id("2.0")), None);
+    world.apply(listed("2.0", FolderOutcome::NoListing), at(0));
+    assert_eq!(world.drift_of(&id("2.0")), None);
+    world.apply(listed("2.0", FolderOutcome::Listed(ListingKind::S3, Drift::default())), at(0));
+    assert_eq!(world.drift_of(&id("2.0")).unwrap(), [""; 0]);
+    let unexpected: Vec<String> = (0..12).map(|n| format!("old-{n:02}")).collect();
+    let drift = Drift { unexpected, unexpected_count: 12, missing: vec![0], wrong_size: vec![] };
+    world.apply(listed("2.0", FolderOutcome::Listed(ListingKind::S3, drift.clone())), at(0));
+    world.apply(listed("2.0", FolderOutcome::Unreachable), at(0));
+    let lines = world.drift_of(&id("2.0")).unwrap();
+    assert_eq!((&*lines[0], &*lines[10], lines.len()), ("m: unexpected old-00", "m: and 3 more", 11));
+    world.apply(listed("1.0", FolderOutcome::Listed(ListingKind::S3, drift)), at(0));
+    assert_eq!(world.drift_of(&id("1.0")), None, "it is not to hold that one");
+    assert_eq!(world.drift_of(&id("9.9")), None);
+}

@@ -63,10 +63,15 @@ pub struct Nginx {
 impl Nginx {
     /// Starts one with an empty root; it answers when this returns.
     pub async fn start(address: Ipv4Addr, tls: Option<&TlsFiles>) -> Self {
+        Self::start_with(address, tls, "").await
+    }
+
+    /// The same with further lines in its `server`.
+    pub async fn start_with(address: Ipv4Addr, tls: Option<&TlsFiles>, lines: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("waypost-nginx-").tempdir().unwrap();
         fs::create_dir(folder.path().join("files")).unwrap();
         let address = free_port(address);
-        fs::write(folder.path().join("nginx.conf"), configuration(address, tls)).unwrap();
+        fs::write(folder.path().join("nginx.conf"), configuration(address, tls, lines)).unwrap();
         let mut nginx = Self { folder, address, tls: tls.is_some(), process: None };
         nginx.run().await;
         nginx
@@ -137,7 +142,7 @@ fn request(line: &str) -> Request {
     }
 }
 
-fn configuration(address: SocketAddr, tls: Option<&TlsFiles>) -> String {
+fn configuration(address: SocketAddr, tls: Option<&TlsFiles>, lines: &str) -> String {
     let (ssl, files) = match tls {
         None => ("", String::new()),
         Some(TlsFiles { certificate, key }) => {
@@ -177,6 +182,7 @@ http {{
         listen {address}{ssl};
         {files}
         root files;
+        {lines}
     }}
 }}
 "#

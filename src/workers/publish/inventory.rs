@@ -1,13 +1,252 @@
 //! What mirrors hold that they should not, and what they lack.
 
-use crate::model::{MirrorName, Timestamp};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::catalog::{Release, ReleaseId};
+use crate::config::{LayoutPart, Mirror};
+use crate::fetch::ListingKind;
+use crate::health::{Copies, CopyState, State};
+use crate::metrics::Metrics;
+use crate::model::{AssetIndex, MirrorName, Timestamp};
+use crate::workers::inventory::{Drift, FolderListed, FolderOutcome, ListingTask, NextListing};
+use crate::workers::replication::Unwanted;
 use crate::workers::report::Report;
 
+use super::mirrors::MirrorState;
 use super::world::World;
 
-impl World {
-    /// Missing and unexpected files of a mirror, by release.
-    pub(super) fn inventory_report(&self, _mirror: &MirrorName, _now: Timestamp) -> Report {
-        None
+/// A folder is listed at least this often.
+const INTERVAL_MAX: Duration = Duration::from_secs(6 * 3600);
+/// So many listings come between two full rechecks.
+const PER_RECHECK: u32 = 60;
+/// How often a lister without work asks for some.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Most names that a report lists of each kind.
+const NAMES_MAX: usize = 100;
+/// Most lines about one mirror where the reader wants to know whether there are any.
+const LINES_MAX: usize = 10;
+
+/// What the last look at a release's folder on a mirror gave.
+#[derive(Debug)]
+pub(super) struct Stock {
+    /// When it ended.
+    at: Timestamp,
+    /// Whether the mirror held all of the release when it began.
+    complete: bool,
+    /// Assets the release had then. It may get more, and then positions mean others.
+    assets: AssetIndex,
+    /// `None`: the mirror does not list it.
+    listed: Option<(ListingKind, Drift)>,
+}
+
+impl Stock {
+    fn is_due(&self, complete: bool, interval: Duration, now: Timestamp) -> bool {
+        // Either way round: the clock may have gone back since.
+        let apart = now.since(self.at).max(self.at.since(now));
+        apart >= interval || (complete && !self.complete)
     }
+}
+
+impl World {
+    fn listing_interval(&self) -> Duration {
+        (self.prepared.config.verify.recheck / PER_RECHECK).min(INTERVAL_MAX)
+    }
+
+    /// What to list on a mirror: what channels point to first. `None` where it is not configured.
+    pub fn next_listing(&mut self, name: &MirrorName, now: Timestamp) -> Option<NextListing> {
+        self.by_priority();
+        let interval = self.listing_interval();
+        let mirror = self.configured().find(|mirror| mirror.name == *name)?;
+        let state = self.mirrors.get(name)?;
+        let due = |id: &&ReleaseId| {
+            let Some(copies) = state.copies(id).filter(|copies| copies.holds_any()) else { return false };
+            let stock = state.stocks.get(id);
+            // A release that is still arriving is left alone until all of it was looked at.
+            let arrived = copies.tally().pending == 0;
+            stock.map_or(arrived, |stock| stock.is_due(copies.is_complete(), interval, now))
+        };
+        let mut candidates =
+            self.priority.iter().filter(|_| state.standing.state == State::Healthy).filter(due);
+        let task = candidates.find_map(|id| {
+            let folder = self.folder_of(mirror, id)?;
+            let release = Arc::clone(&self.releases.get(id)?.release);
+            let complete = state.copies(id).is_some_and(Copies::is_complete);
+            Some(Box::new(ListingTask { release, folder, complete }))
+        });
+        let nothing =
+            NextListing::Nothing { again_in: interval.clamp(Duration::from_millis(50), LOOK_EVERY) };
+        Some(task.map_or(nothing, NextListing::Now))
+    }
+
+    /// Where all files of a release lie on a mirror, and no others; `None` where its layout has no such folder.
+    fn folder_of(&self, mirror: &Mirror, id: &ReleaseId) -> Option<Url> {
+        let (last, before) = mirror.layout.0.split_last()?;
+        let release = &self.releases.get(id)?.release;
+        let part = |part: &LayoutPart| match part {
+            LayoutPart::Literal(text) => text.clone(),
+            LayoutPart::Product => release.url_product.to_string(),
+            LayoutPart::Version => release.url_version.to_string(),
+            LayoutPart::Asset => String::new(),
+        };
+        let only_product = || self.releases.keys().all(|other| other.product == id.product);
+        let is_own = before.contains(&LayoutPart::Version)
+            && !before.contains(&LayoutPart::Asset)
+            && (before.contains(&LayoutPart::Product) || only_product());
+        let path: String = before.iter().map(part).collect();
+        let is_folder = *last == LayoutPart::Asset && path.ends_with('/');
+        (is_own && is_folder).then(|| format!("{}{path}", mirror.url).parse().ok())?
+    }
+
+    pub(super) fn folder_was_listed(&mut self, listed: FolderListed, now: Timestamp) {
+        let FolderListed { mirror, release: id, assets, complete, outcome } = listed;
+        let is_same = self.asset_count(&id) == Some(assets);
+        let Some(state) = self.mirrors.get_mut(&mirror).filter(|_| is_same) else { return };
+        let before = state.stocks.remove(&id).and_then(|stock| stock.listed);
+        let listed = match outcome {
+            FolderOutcome::Listed(kind, drift) => {
+                // A verified file that is not listed any more, or has another size now, is worth a look. Once: some files
+                // are served and hidden from listings.
+                let known: HashSet<_> = before.iter().flat_map(|(_, before)| before.amiss()).collect();
+                let holding = state.holding(&id, assets, self.epoch);
+                if drift.amiss().any(|asset| holding.copies.holds(asset) && !known.contains(&asset)) {
+                    holding.copies.begin_pass_if_none();
+                    self.dirty.copies.insert((mirror.clone(), id.clone()));
+                    self.wake.insert(mirror.clone());
+                }
+                Some((kind, drift))
+            }
+            FolderOutcome::NoListing => None,
+            FolderOutcome::Unreachable => before,
+        };
+        let Some(state) = self.mirrors.get_mut(&mirror) else { return };
+        state.stocks.insert(id, Stock { at: now, complete, assets, listed });
+    }
+
+    fn asset_count(&self, id: &ReleaseId) -> Option<AssetIndex> {
+        self.releases.get(id).map(|known| known.release.assets.len() as AssetIndex)
+    }
+
+    /// The last look at a folder, where it is of the release as it is now.
+    fn stock<'w>(&self, state: &'w MirrorState, id: &ReleaseId) -> Option<&'w Stock> {
+        state.stocks.get(id).filter(|stock| self.asset_count(id) == Some(stock.assets))
+    }
+
+    /// Missing and unexpected files of a mirror, by release, and what it holds without being asked to.
+    pub(super) fn inventory_report(&self, name: &MirrorName, _now: Timestamp) -> Report {
+        let mirror = self.configured().find(|mirror| mirror.name == *name)?;
+        let state = self.mirrors.get(name)?;
+        let holds = |id: &ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
+        let of_interest = self.priority.iter().filter(|id| self.wants(mirror, id) || holds(id));
+        let releases = of_interest.filter_map(|id| self.release_inventory(mirror, state, id));
+        let unwanted = self.unwanted_copies(mirror, state).map(|(id, reason, copies)| {
+            json!({ "product": id.product, "version": id.version, "reason": reason, "copies": copies })
+        });
+        Some(json!({
+            "mirror": name,
+            "releases": releases.collect::<Vec<_>>(),
+            "unwanted": unwanted.collect::<Vec<_>>(),
+        }))
+    }
+
+    fn release_inventory(&self, mirror: &Mirror, state: &MirrorState, id: &ReleaseId) -> Option<Value> {
+        let release = &self.releases.get(id)?.release;
+        let stock = self.stock(state, id);
+        let drift = stock.and_then(|stock| stock.listed.as_ref());
+        let named = |assets: Vec<AssetIndex>| {
+            let first: Vec<&str> =
+                assets.iter().take(NAMES_MAX).map(|asset| &*release.asset(*asset).name).collect();
+            json!({ "count": assets.len(), "first": first })
+        };
+        let missing = match self.wants(mirror, id) {
+            true => missing(release, state.copies(id), drift.map(|(_, drift)| drift)),
+            false => Vec::new(),
+        };
+        let none = Drift::default();
+        let Drift { unexpected, unexpected_count, wrong_size, .. } = drift.map_or(&none, |(_, drift)| drift);
+        Some(json!({
+            "product": id.product,
+            "version": id.version,
+            "at": stock.map(|stock| stock.at.to_string()),
+            "source": drift.map_or("asked", |(kind, _)| kind.as_str()),
+            "unexpected": { "count": unexpected_count, "first": unexpected },
+            "missing": named(missing),
+            "wrong_size": named(wrong_size.clone()),
+        }))
+    }
+
+    /// Releases that a mirror holds verified copies of and is not to hold, why not, and how many copies.
+    fn unwanted_copies<'w>(
+        &'w self,
+        mirror: &'w Mirror,
+        state: &'w MirrorState,
+    ) -> impl Iterator<Item = (&'w ReleaseId, Unwanted, u64)> {
+        self.priority.iter().filter_map(move |id| {
+            let copies = state.copies(id).filter(|copies| copies.holds_any())?;
+            Some((id, self.unwanted(mirror, id)?, copies.tally().verified))
+        })
+    }
+
+    /// How mirrors' folders of a release differ from its manifest, a line for each difference; `None` where no mirror has
+    /// listed one.
+    pub fn drift_of(&self, id: &ReleaseId) -> Option<Vec<String>> {
+        let release = &self.releases.get(id)?.release;
+        let mut lines = None;
+        for mirror in self.configured().filter(|mirror| self.wants(mirror, id)) {
+            let Some(state) = self.mirrors.get(&mirror.name) else { continue };
+            let stock = self.stock(state, id);
+            let Some((_, drift)) = stock.and_then(|stock| stock.listed.as_ref()) else { continue };
+            let asset = |asset: &AssetIndex| &*release.asset(*asset).name;
+            let missing = missing(release, state.copies(id), Some(drift));
+            let unexpected = drift.unexpected.iter().map(|name| format!("unexpected {name}"));
+            let differences = unexpected
+                .chain(missing.iter().map(|missing| format!("lacks {}", asset(missing))))
+                .chain(drift.wrong_size.iter().map(|wrong| format!("{} has another size", asset(wrong))));
+            let count = drift.unexpected_count as usize + missing.len() + drift.wrong_size.len();
+            let lines = lines.get_or_insert_with(Vec::new);
+            lines.extend(
+                differences.take(LINES_MAX).map(|difference| format!("{}: {difference}", mirror.name)),
+            );
+            if count > LINES_MAX {
+                lines.push(format!("{}: and {} more", mirror.name, count - LINES_MAX));
+            }
+        }
+        lines
+    }
+
+    pub(super) fn set_inventory_gauges(&self, metrics: &Metrics) {
+        let metrics = &metrics.replication;
+        metrics.unexpected_files.reset();
+        metrics.unwanted_copies.reset();
+        for mirror in self.configured() {
+            let (name, Some(state)) = (mirror.name.as_str(), self.mirrors.get(&mirror.name)) else {
+                continue;
+            };
+            let listed = state.stocks.values().filter_map(|stock| stock.listed.as_ref());
+            let unexpected: u64 = listed.map(|(_, drift)| drift.unexpected_count).sum();
+            metrics.unexpected_files.with_label_values(&[name]).set(unexpected as i64);
+            let counts =
+                Unwanted::ALL.map(|why| metrics.unwanted_copies.with_label_values(&[name, why.as_str()]));
+            for (_, reason, copies) in self.unwanted_copies(mirror, state) {
+                counts[reason as usize].add(copies as i64);
+            }
+        }
+    }
+}
+
+/// Assets that are not there: as the mirror said when it was asked for them, or as its listing says, unless they were
+/// verified all the same.
+fn missing(release: &Release, copies: Option<&Copies>, drift: Option<&Drift>) -> Vec<AssetIndex> {
+    let unlisted: HashSet<AssetIndex> =
+        drift.iter().flat_map(|drift| drift.missing.iter().copied()).collect();
+    let is_missing = |asset: &AssetIndex| match copies.map(|copies| copies.state(*asset)) {
+        Some(CopyState::Verified) => false,
+        Some(CopyState::Missing) => true,
+        Some(CopyState::Pending | CopyState::Corrupt) | None => unlisted.contains(asset),
+    };
+    (0..release.assets.len() as AssetIndex).filter(is_missing).collect()
 }

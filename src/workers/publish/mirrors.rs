@@ -11,6 +11,7 @@ use crate::health::{Copies, Look, Standing, State, Tally};
 use crate::model::{AssetIndex, CopyFault, Exclusion, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Probed, Purpose, Verified, Wrong};
 
+use super::inventory::Stock;
 use super::sampling::Costs;
 use super::world::World;
 
@@ -94,6 +95,8 @@ pub struct MirrorState {
     /// What rechecks and samples cost.
     pub(super) costs: Costs,
     holdings: HashMap<ReleaseId, Holding>,
+    /// What lies in its folders.
+    pub(super) stocks: HashMap<ReleaseId, Stock>,
 }
 
 /// Most hosts behind one mirror that are remembered.
@@ -112,6 +115,7 @@ impl MirrorState {
             asked_to_verify: false,
             costs: Costs::default(),
             holdings: HashMap::new(),
+            stocks: HashMap::new(),
         }
     }
 
@@ -145,6 +149,7 @@ impl MirrorState {
 
     pub(super) fn forget(&mut self, id: &ReleaseId) {
         self.holdings.remove(id);
+        self.stocks.remove(id);
     }
 
     /// Whether it is up and holds every asset of the release, verified.

@@ -136,6 +136,10 @@ impl Writer {
                 let _ = reply.send(self.world.needed(&mirror, now));
                 false
             }
+            Message::Call(Call::NextListing(mirror, reply)) => {
+                let _ = reply.send(self.world.next_listing(&mirror, now));
+                false
+            }
             Message::Call(Call::Orders(before, most, reply)) => {
                 let orders = self.store.orders_before(before, most).map_err(|error| error.to_string());
                 let _ = reply.send(orders);

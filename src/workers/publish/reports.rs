@@ -267,6 +267,7 @@ impl World {
     }
 
     fn set_gauges(&self, metrics: &Metrics) {
+        self.set_inventory_gauges(metrics);
         metrics.mirror_healthy.reset();
         metrics.copies.reset();
         for mirror in self.configured() {

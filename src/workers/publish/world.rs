@@ -180,6 +180,7 @@ impl World {
             Fact::Probed(probed) => self.mirror_was_probed(probed, now),
             Fact::Verified(verified) => self.copy_was_hashed(verified, now),
             Fact::Reloaded(prepared) => self.reload(prepared, now),
+            Fact::Listed(listed) => self.folder_was_listed(listed, now),
             Fact::Tick => {}
         }
     }
