@@ -22,8 +22,8 @@ use super::manifest::{
 };
 use super::signature::TrustedComment;
 use crate::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
-use mismatch::Mismatches;
 pub use label::kind_of_name;
+use mismatch::Mismatches;
 use stage::{Hashes, Staging};
 use walk::Found;
 

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 
-use super::service::Service;
 use super::outcome::{CliError, Exit, print};
+use super::service::Service;
 use crate::catalog::encode_path;
 use crate::model::{MirrorName, ProductName};
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::admin_client::Service;
 use super::outcome::{CliError, Exit, print, printable};
+use super::service::Service;
 use super::span;
 use super::table::{Align, Table};
 use crate::catalog::encode_path;

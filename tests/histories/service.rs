@@ -12,7 +12,9 @@ use waypost::model::{CopyFault, MirrorName, Timestamp};
 use waypost::snapshot::Snapshot;
 use waypost::store::{Action, NewOrder};
 use waypost::workers::Prepared;
-use waypost::workers::fact::{Fact, Found, NextWork, ProbeTarget, Probed, Purpose, Verified, Wish, Work, Wrong};
+use waypost::workers::fact::{
+    Fact, Found, NextWork, ProbeTarget, Probed, Purpose, Verified, Wish, Work, Wrong,
+};
 use waypost::workers::publish::{Due, Effects, World};
 
 use super::event::Reads;

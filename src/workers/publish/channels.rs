@@ -139,7 +139,11 @@ impl World {
 
     /// The labelled releases that a channel may move to by the rules, ready or not; the highest first. Where it has to
     /// leave a withdrawn release, any that is lower as well; higher ones only if it moves by itself.
-    pub(super) fn candidates<'w>(&self, key: &ChannelKey, mut labelled: Vec<&'w ReleaseId>) -> Vec<&'w ReleaseId> {
+    pub(super) fn candidates<'w>(
+        &self,
+        key: &ChannelKey,
+        mut labelled: Vec<&'w ReleaseId>,
+    ) -> Vec<&'w ReleaseId> {
         if let Some(pointer) = self.pointers.get(key) {
             let (product, at) = (&key.0, &pointer.version);
             let is_gone = self.is_gone(key);

@@ -16,8 +16,8 @@ use crate::workers::prepare::Prepared;
 use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::releases::Known;
 use super::view::Views;
-use super::withdrawals::OriginWithdrawals;
 use super::wanted::Wanted;
+use super::withdrawals::OriginWithdrawals;
 
 /// Where a channel points.
 #[derive(Debug, Clone, PartialEq, Eq)]
