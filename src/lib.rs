@@ -35,7 +35,7 @@
 //! # Where to look
 //!
 //! - Why was this mirror chosen? [`routing`], then `routing/choose.rs`; in words `routing/explain.rs`.
-//! - What does a path mean? `redirect/resolve.rs`.
+//! - What does a path mean? `redirect/resolve.rs`; on further hosts and by old links `redirect/names.rs`.
 //! - When is a copy out? `health/copies.rs` for the ledger, `workers/publish/mirrors.rs` for what folds into it.
 //! - When does a channel move? `workers/publish/channels.rs`.
 //! - What survives a crash? [`store`].

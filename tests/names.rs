@@ -11,8 +11,11 @@ use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
+use site::orders::{product, version};
 use site::{Answer, Behaviour, Builder, EU, Mirror, Site, own_address, sha256};
 use tokio::net::TcpStream;
+use waypost::store::Action;
+use waypost::workers::fact::Wish;
 
 const OLD: &[u8] = b"the old tool";
 const NEW: &[u8] = b"the new tool";
@@ -276,4 +279,37 @@ async fn checksum_lists_and_versions_come_from_the_catalogue_unless_they_are_pub
         assert_eq!(published.status, 302, "{path}");
         assert_eq!(site::fetch(published.header("location")).await, bytes, "byte for byte");
     }
+}
+
+#[tokio::test]
+async fn a_withdrawn_release_is_gone_by_every_name_and_listed_without_files() {
+    let site = started(one_mirror().config(ALIAS).config(HOSTS)).await;
+    site.publish("my-tool", "2.0", &[(ARCHIVE, NEW)], &["stable"]);
+    site.until_channel("my-tool", "stable", "2.0").await;
+    let action =
+        Action::ReleaseWithdraw { product: product("my-tool"), version: version("2.0"), replacement: None };
+    site.wish(Wish::Plain(action), "it eats files").await.unwrap();
+    let old = site.get("/pub/my-tool-2.0-linux-amd64.tar.gz", EU).await;
+    let own = at(&site, "get.example", "/2.0/linux-amd64").await;
+    for answer in [old, own] {
+        let link = format!("<http://dl.example/my-tool/1.8.2/{ARCHIVE}>; rel=successor-version");
+        assert_eq!((answer.status, answer.header("link")), (StatusCode::GONE, &*link));
+    }
+    let back = site.get("/pub/my-tool-stable-linux-amd64.tar.gz", EU).await;
+    assert!(back.header("location").contains("/1.8.2/"), "aliases fall back with their channel");
+    let list = site.get("/my-tool/releases.json", EU).await.json();
+    let (gone, good) = (&list["releases"][0], &list["releases"][1]);
+    assert_eq!(
+        (&gone["version"], &gone["assets"], &gone["channels"]),
+        (&json!("2.0"), &json!(null), &json!([]))
+    );
+    let withdrawn = &gone["withdrawn"];
+    assert_eq!((&withdrawn["reason"], &withdrawn["replacement"]), (&json!("it eats files"), &json!("1.8.2")));
+    assert!(withdrawn["at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!((&good["version"], &good["withdrawn"]), (&json!("1.8.2"), &json!(null)));
+    assert_eq!(good["assets"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        list["channels"],
+        json!([{ "name": "stable", "version": "1.8.2", "since": list["channels"][0]["since"] }])
+    );
 }

@@ -9,7 +9,7 @@ use url::Url;
 use crate::catalog::Release;
 use crate::model::Version;
 use crate::routing::{Availability, Mirrors};
-use crate::snapshot::{ChannelView, ProductView, ReleaseView};
+use crate::snapshot::{ChannelView, ProductView, ReleaseView, WithdrawnView};
 
 /// Most assets that `releases.json` lists, those of the newest releases: some 20 MB.
 const ASSETS_MAX: usize = 100_000;
@@ -38,7 +38,8 @@ struct Channel<'a> {
 #[derive(Serialize)]
 struct Line<'a> {
     version: &'a Version,
-    published_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published_at: Option<String>,
     /// Channels that point to it now.
     channels: Vec<&'a str>,
     /// Channels that its manifest names.
@@ -48,6 +49,16 @@ struct Line<'a> {
     /// Left out where the list would get too long; `SHA256SUMS` has them all.
     #[serde(skip_serializing_if = "Option::is_none")]
     assets: Option<Vec<Asset<'a>>>,
+    /// `null`: it is handed out.
+    withdrawn: Option<Withdrawn<'a>>,
+}
+
+#[derive(Serialize)]
+struct Withdrawn<'a> {
+    at: String,
+    reason: &'a str,
+    /// The version to take instead.
+    replacement: Option<&'a Version>,
 }
 
 #[derive(Serialize)]
@@ -63,12 +74,16 @@ struct Asset<'a> {
 /// What `releases.json` of a product says.
 pub fn releases_json(product: &ProductView) -> Bytes {
     let mut left = ASSETS_MAX;
+    let good = product.releases.iter().map(|view| Line::of(view, product, &mut left));
+    let withdrawn = product.withdrawn.values().map(|view| Line::of_withdrawn(view, product));
+    let mut releases: Vec<Line<'_>> = good.chain(withdrawn).collect();
+    releases.sort_by(|a, b| b.version.precedence(a.version));
     json(&Releases {
         schema: 1,
         product: &product.name,
         latest: product.latest.map(|at| &*product.channels[at].name),
         channels: product.channels.iter().map(Channel::of).collect(),
-        releases: product.releases.iter().map(|view| Line::of(view, product, &mut left)).collect(),
+        releases,
     })
 }
 
@@ -100,11 +115,31 @@ impl<'a> Line<'a> {
         *left = fewer.unwrap_or(0);
         Self {
             version: &release.id.version,
-            published_at: view.published_at.to_string(),
+            published_at: Some(view.published_at.to_string()),
             channels: product.channels.iter().filter(points).map(|channel| &*channel.name).collect(),
             labels: release.channels.iter().map(|channel| &**channel).collect(),
             notes_url: release.notes_url.as_deref(),
             assets: fewer.map(|_| assets(release)),
+            withdrawn: None,
+        }
+    }
+
+    /// Of a withdrawn release nothing is listed that could be fetched.
+    fn of_withdrawn(view: &'a WithdrawnView, product: &'a ProductView) -> Self {
+        let points =
+            |channel: &&ChannelView| channel.gone.as_ref().is_some_and(|gone| gone.version == view.version);
+        Self {
+            version: &view.version,
+            published_at: None,
+            channels: product.channels.iter().filter(points).map(|channel| &*channel.name).collect(),
+            labels: Vec::new(),
+            notes_url: None,
+            assets: None,
+            withdrawn: Some(Withdrawn {
+                at: view.at.to_string(),
+                reason: &view.reason,
+                replacement: view.replacement.as_ref().map(|replacement| &replacement.release.id.version),
+            }),
         }
     }
 }
