@@ -1,5 +1,6 @@
 //! One request and its answer on one connection, which is driven by whoever waits for the answer.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -36,7 +37,10 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-type Connection = http1::Connection<TokioIo<Metered>, Full<Bytes>>;
+/// What a request carries.
+pub(super) type Cargo = UnsyncBoxBody<Bytes, Infallible>;
+
+type Connection = http1::Connection<TokioIo<Metered>, Cargo>;
 
 /// The body of an answer, and the connection that it comes from. Dropping it closes the connection.
 pub(super) struct Body {
@@ -48,7 +52,7 @@ pub(super) struct Body {
 /// Sends `request` and waits for the head of the final answer.
 pub(super) async fn exchange(
     stream: Box<dyn Stream>,
-    request: Request<Full<Bytes>>,
+    request: Request<Cargo>,
 ) -> Result<Response<Body>, Trouble> {
     let broken = |error: hyper::Error| Trouble::of(CopyFault::Broken, &error);
     let allowance = Arc::new(AtomicU64::new(BEFORE_HEAD_MAX));

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION,
     PROXY_AUTHORIZATION, RANGE, USER_AGENT,
 };
 use http::{HeaderValue, Method, Request, StatusCode, request};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
 use super::dial::{Dialer, Reach};
-use super::exchange::{Body, exchange};
+use super::exchange::{Body, Cargo, exchange};
 use super::failure::{Evidence, Failure, Timings, Trouble};
 use super::hosts::NamedHosts;
 use super::proxy::Proxy;
@@ -28,7 +27,7 @@ use crate::model::CopyFault;
 const AGENT: &str = concat!("waypost/", env!("CARGO_PKG_VERSION"), " (+mirror check)");
 
 /// How long a body may be silent.
-const IDLE: Duration = Duration::from_secs(30);
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 
 /// Why requests cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +66,10 @@ pub enum FetcherError {
 
 /// Makes outgoing requests. Cheap to clone.
 #[derive(Clone)]
-pub struct Fetcher(Arc<Inner>);
+pub struct Fetcher(pub(super) Arc<Inner>);
 
-struct Inner {
-    dialer: Dialer,
+pub(super) struct Inner {
+    pub(super) dialer: Dialer,
     named: NamedHosts,
     max_redirects: usize,
     roots: usize,
@@ -133,38 +132,7 @@ impl Fetcher {
                 return Err(Trouble::new(CopyFault::Timeout, detail).with(evidence));
             }
         };
-        let (head, body) = answer.into_parts();
-        Ok(Response {
-            status: head.status,
-            headers: head.headers,
-            final_url,
-            hops,
-            families: evidence.families,
-            timings: evidence.timings,
-            body,
-            idle: get.idle,
-            waited: Duration::ZERO,
-            received: 0,
-            first_bytes: Vec::new(),
-        })
-    }
-
-    /// Sends JSON to a URL of the configuration and returns the answer's status; its body is not read. Redirects are not
-    /// followed: whoever gets a message is whom the operator named. `deadline` is from DNS to the answer's head.
-    ///
-    /// # Errors
-    ///
-    /// Where no answer comes in time.
-    pub async fn post_json(&self, url: &Url, json: Bytes, deadline: Duration) -> Result<StatusCode, Failure> {
-        let mut evidence = Evidence::default();
-        let url = bare(url.clone());
-        match timeout(deadline, self.0.post(&url, json, &mut evidence)).await {
-            Ok(answer) => answer.map_err(|trouble| trouble.with(evidence)),
-            Err(_) => {
-                let detail = format!("no answer within {deadline:?}, {}", phase(&evidence.timings));
-                Err(Trouble::new(CopyFault::Timeout, detail).with(evidence))
-            }
-        }
+        Ok(Response::new(answer, final_url, hops, &evidence, get.idle))
     }
 }
 
@@ -228,15 +196,8 @@ impl Inner {
         Ok(answer)
     }
 
-    async fn post(&self, url: &Url, json: Bytes, evidence: &mut Evidence) -> Result<StatusCode, Trouble> {
-        let request = self.addressed(Method::POST, url).header(CONTENT_TYPE, "application/json");
-        let request = request.body(Full::new(json)).map_err(|error| unasked(url, &error))?;
-        let stream = self.dialer.dial(url, Reach::Anywhere, evidence).await?;
-        Ok(exchange(stream, request).await?.status())
-    }
-
-    /// A request without what depends on what is asked.
-    fn addressed(&self, method: Method, url: &Url) -> request::Builder {
+    /// A request's first lines.
+    pub(super) fn begin(&self, method: Method, url: &Url) -> request::Builder {
         let through = self.dialer.proxy.as_ref().filter(|_| url.scheme() == "http");
         // To a proxy in absolute-form, to the server in origin-form (RFC 9112 section 3.2).
         let begin = if through.is_some() { Position::BeforeScheme } else { Position::BeforePath };
@@ -245,6 +206,8 @@ impl Inner {
             .uri(&url[begin..Position::AfterQuery])
             .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
             .header(USER_AGENT, AGENT)
+            .header(ACCEPT, "*/*")
+            .header(ACCEPT_ENCODING, "identity")
             .header(CONNECTION, "close");
         if let Some(authorization) = through.and_then(|proxy| proxy.authorization.as_ref()) {
             request = request.header(PROXY_AUTHORIZATION, authorization);
@@ -252,9 +215,8 @@ impl Inner {
         request
     }
 
-    fn request(&self, get: &Get<'_>, url: &Url) -> Result<Request<Full<Bytes>>, Trouble> {
-        let mut request = self.addressed(Method::GET, url);
-        request = request.header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
+    fn request(&self, get: &Get<'_>, url: &Url) -> Result<Request<Cargo>, Trouble> {
+        let mut request = self.begin(Method::GET, url);
         if let Some((first, last)) = get.range {
             request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
@@ -265,12 +227,10 @@ impl Inner {
                 request = request.header(name, value);
             }
         }
-        request.body(Full::default()).map_err(|error| unasked(url, &error))
+        request
+            .body(Empty::new().boxed_unsync())
+            .map_err(|error| Trouble::new(CopyFault::Broken, format_args!("{url}: {error}")))
     }
-}
-
-fn unasked(url: &Url, error: &http::Error) -> Trouble {
-    Trouble::new(CopyFault::Broken, format_args!("{url}: {error}"))
 }
 
 /// Where an answer redirects to.
@@ -294,7 +254,7 @@ fn target(answer: &http::Response<Body>, from: &Url) -> Result<Option<Url>, Trou
 }
 
 /// A URL as it is asked: without user, password and fragment.
-fn bare(mut url: Url) -> Url {
+pub(super) fn bare(mut url: Url) -> Url {
     url.set_fragment(None);
     // These fail where a URL cannot have a user; then it has none.
     let _ = url.set_username("");
@@ -302,7 +262,7 @@ fn bare(mut url: Url) -> Url {
     url
 }
 
-fn is_web(url: &Url) -> bool {
+pub(super) fn is_web(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
 }
 

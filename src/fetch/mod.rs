@@ -1,4 +1,4 @@
-//! Bounded outgoing HTTP/1.1 that hashes while it streams: probes, verification and reading the origin.
+//! Bounded outgoing HTTP/1.1 that hashes while it streams: probes, verification, reading the origin, and uploads.
 //!
 //! One connection per request, its phases timed apart (DNS, connect, TLS, first byte), nothing pooled and no task left
 //! behind: the connection lives inside the [`Response`] and closes when that is dropped. Everything that a peer may do
@@ -16,6 +16,7 @@ mod look;
 mod pace;
 mod proxy;
 mod response;
+mod send;
 mod trust;
 
 pub use failure::{Evidence, Failure, Families, Timings};
@@ -25,4 +26,5 @@ pub use listing::{FolderListing, LISTED_MAX, LISTING_MAX, ListedEntry, ListingKi
 pub use look::{Expected, Seen, fingerprint, is_html_name, look, looks_like_html};
 pub use pace::Pace;
 pub use response::{Hashed, Response};
+pub use send::{Payload, Sending};
 pub use trust::connector;

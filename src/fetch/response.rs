@@ -37,11 +37,11 @@ pub struct Response {
     pub families: Option<Families>,
     /// How long the first hop's phases took.
     pub timings: Timings,
-    pub(super) body: Body,
-    pub(super) idle: Duration,
-    pub(super) waited: Duration,
-    pub(super) received: u64,
-    pub(super) first_bytes: Vec<u8>,
+    body: Body,
+    idle: Duration,
+    waited: Duration,
+    received: u64,
+    first_bytes: Vec<u8>,
 }
 
 /// A body that was hashed to its end and has the expected length.
@@ -58,6 +58,29 @@ pub struct Hashed {
 }
 
 impl Response {
+    pub(super) fn new(
+        answer: http::Response<Body>,
+        final_url: Url,
+        hops: usize,
+        evidence: &Evidence,
+        idle: Duration,
+    ) -> Self {
+        let (head, body) = answer.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            final_url,
+            hops,
+            families: evidence.families,
+            timings: evidence.timings,
+            body,
+            idle,
+            waited: Duration::ZERO,
+            received: 0,
+            first_bytes: Vec::new(),
+        }
+    }
+
     /// Judges the head: see [`look`].
     pub fn look(&self, expected: &Expected) -> Result<Seen, Failure> {
         look(self.status, &self.headers, expected).map_err(|fault| self.failure(fault, self.describe()))

@@ -5,6 +5,8 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
@@ -13,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::config::Notify;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Pace, Payload, Sending};
 use crate::metrics::Metrics;
 use crate::model::MirrorName;
 
@@ -96,10 +98,17 @@ impl Notifier {
     // The URL may hold a secret, so it is not part of what is logged.
     async fn post(&self, url: &Url, needed: Needed) -> Result<(), String> {
         let body = json!({ "mirror": self.mirror, "files": needed.files, "bytes": needed.bytes });
-        let answer = self.fetcher.post_json(url, body.to_string().into(), ANSWER_WITHIN).await;
-        match answer {
-            Ok(status) if status.is_success() => Ok(()),
-            Ok(status) => Err(format!("the webhook answered {}", status.as_u16())),
+        let message = Sending {
+            method: Method::POST,
+            url,
+            headers: &[(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+            payload: Payload::Bytes(body.to_string().into()),
+            pace: &Pace::unlimited(),
+            patience: ANSWER_WITHIN,
+        };
+        match self.fetcher.send(&message).await {
+            Ok(answer) if answer.status.is_success() => Ok(()),
+            Ok(answer) => Err(format!("the webhook answered {}", answer.status.as_u16())),
             Err(failure) => Err(format!("the webhook cannot be reached: {}", failure.fault)),
         }
     }
