@@ -25,6 +25,7 @@
 //! | 3 | [`redirect`] | one request to one answer: the numbered list of steps, headers, lists, problems |
 //! | 3 | [`store`] | SQLite and the journal: orders that are never lost, observations that can be made again |
 //! | 3 | [`server`] | accept loop, TLS, limits, drain; takes any handler |
+//! | 2 | [`replicate`] | what a mirror should hold, from the origin to a folder or S3, whole or not at all |
 //! | 2 | [`routing`], [`snapshot`] | WHICH mirror, with reasons: rankings per place, the pick, explanations; the published view |
 //! | 1 | [`client`] | WHO and WHERE: forwarded addresses, network rules, GeoIP compiled to ranges |
 //! | 1 | [`catalog`] | WHAT: manifests and indexes, releases and how a name finds an asset, publishing a folder |
@@ -53,6 +54,7 @@ pub mod health;
 pub mod metrics;
 pub mod model;
 pub mod redirect;
+pub mod replicate;
 pub mod routing;
 pub mod server;
 pub mod snapshot;

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("redirect", 3),
     ("store", 3),
     ("server", 3),
+    ("replicate", 2),
     ("routing", 2),
     ("snapshot", 2),
     ("client", 1),

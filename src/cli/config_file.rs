@@ -30,6 +30,15 @@ impl ConfigFile {
         })
     }
 
+    /// The values of a file that is named; `None` where none is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ConfigFile::load`].
+    pub fn load_if_named(&self) -> Result<Option<Loaded>, CliError> {
+        self.given.is_some().then(|| self.load()).transpose()
+    }
+
     /// The file's values.
     ///
     /// # Errors

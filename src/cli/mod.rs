@@ -19,6 +19,7 @@ pub mod mirror;
 pub mod origin;
 pub mod outcome;
 pub mod release;
+pub mod replicate;
 pub mod serve;
 pub mod service;
 pub mod signals;
@@ -114,6 +115,9 @@ Examples:
     /// What mirrors hold, and orders to them
     #[command(subcommand, arg_required_else_help = true)]
     Mirror(mirror::MirrorCommand),
+    /// Copies what a mirror should hold from the origin to a folder or to S3-compatible storage
+    #[command(after_help = replicate::EXAMPLES)]
+    Replicate(Box<replicate::ReplicateArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +158,7 @@ impl Cli {
             Command::Origin(command) => finish(origin::run(command)),
             Command::Audit(args) => finish(audit::run(args)),
             Command::Admin(command) => admin::run(command),
+            Command::Replicate(args) => finish(replicate::run(*args)),
         };
         outcome
             .unwrap_or_else(|error| {

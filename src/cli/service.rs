@@ -15,11 +15,12 @@ const TOKEN_MAX: u64 = 4096;
 /// Which service a command talks to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Service {
+    /// The configuration, which tells where the socket is.
     #[command(flatten)]
-    config: ConfigFile,
+    pub config: ConfigFile,
     /// A service elsewhere, by its admin listener, such as http://10.0.0.5:9180 (or https, through a proxy before it)
     #[arg(long, value_name = "URL", conflicts_with = "config_file")]
-    admin: Option<Url>,
+    pub admin: Option<Url>,
     /// With --admin: a file that holds a token; orders need one, and so may questions (`waypost admin token`)
     #[arg(long, value_name = "FILE", requires = "admin")]
     token_file: Option<PathBuf>,

@@ -29,13 +29,12 @@ pub(super) fn origin<'a>(mut section: Section<'a>) -> Option<(Origin, Option<Spo
 
 fn minisign_key(value: Value<'_>) -> Option<MinisignKey> {
     let text = value.text("\"RWQ…\", the second line of a minisign .pub file")?.trim();
-    match minisign_verify::PublicKey::from_base64(text) {
-        Ok(_) => Some(MinisignKey(text.to_owned())),
-        Err(_) => value.spot().refuse(
+    MinisignKey::parse(text).or_else(|| {
+        value.spot().refuse(
             format!("{} is no minisign public key", quoted(text)),
             "write the second line of the .pub file, which begins with RW",
-        ),
-    }
+        )
+    })
 }
 
 fn place(value: Value<'_>) -> Option<OriginAt> {

@@ -124,9 +124,15 @@ pub struct Origin {
 
 /// A minisign public key: base64 that was read once, so that it cannot be wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MinisignKey(pub(super) String);
+pub struct MinisignKey(String);
 
 impl MinisignKey {
+    /// Reads the second line of a `.pub` file. `None` where the text is no such key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        minisign_verify::PublicKey::from_base64(text).is_ok().then(|| Self(text.to_owned()))
+    }
+
     /// The key in base64.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,78 @@
+//! An S3 server that keeps objects as files, checks every signature, and remembers what it was asked.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+pub const KEY: &str = "AKIAEXAMPLE";
+pub const SECRET: &str = "a/secret+that=nobody";
+
+pub struct S3Server {
+    root: TempDir,
+    pub url: String,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl S3Server {
+    /// With one bucket, `bucket`.
+    pub async fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("bucket")).unwrap();
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = builder.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let seen = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (service, seen) = (service.clone(), Arc::clone(&seen));
+                let answer = service_fn(move |request: hyper::Request<Incoming>| {
+                    let uri = request.uri();
+                    seen.lock().unwrap().push((request.method().to_string(), uri.to_string()));
+                    Service::call(&service, request)
+                });
+                let connection = Builder::new(TokioExecutor::new());
+                tokio::spawn(async move {
+                    let _ = connection.serve_connection(TokioIo::new(stream), answer).await;
+                });
+            }
+        });
+        Self { root, url, asked }
+    }
+
+    /// Where an object lies.
+    pub fn object(&self, key: &str) -> PathBuf {
+        self.root.path().join("bucket").join(key)
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> Vec<String> {
+        crate::files(&self.object(""))
+    }
+
+    /// Parts of uploads that are not complete.
+    pub fn leftovers(&self) -> usize {
+        let names = fs::read_dir(self.root.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().contains(".part-")).count()
+    }
+
+    /// How often it was asked so, since the last time that this was asked.
+    pub fn asked(&self, method: &str) -> usize {
+        let mut asked = self.asked.lock().unwrap();
+        let before = asked.len();
+        asked.retain(|(of, _)| of != method);
+        before - asked.len()
+    }
+}
