@@ -11,7 +11,7 @@ use rusty_s3::{Bucket, Credentials};
 use tokio::time::sleep;
 use url::Url;
 
-use crate::fetch::{Failure, Fetcher, Pace, Payload, Send};
+use crate::fetch::{Failure, Fetcher, Pace, Payload, Sending};
 use crate::model::{CopyFault, Sha256};
 
 /// The digest that an object carries.
@@ -217,7 +217,7 @@ impl Store {
         ask: &Ask<'_>,
     ) -> Result<(HeaderMap, Bytes), StoreError> {
         let (method, payload) = (ask.method.clone(), ask.payload.clone());
-        let send = Send { method, url, headers, payload, pace: &self.pace, patience: PATIENCE };
+        let send = Sending { method, url, headers, payload, pace: &self.pace, patience: PATIENCE };
         let response = self.fetcher.send(&send).await.map_err(StoreError::Silent)?;
         let (status, headers) = (response.status, response.headers.clone());
         let body = match response.read(ANSWER_MAX).await {
