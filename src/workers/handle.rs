@@ -23,7 +23,7 @@ const QUEUE: usize = 1024;
 #[derive(Debug)]
 pub enum Message {
     /// Something that happened.
-    Fact(Fact),
+    Fact(Box<Fact>),
     /// A question or an order.
     Call(Call),
 }
@@ -42,7 +42,7 @@ impl Handle {
     /// Tells what happened.
     pub async fn tell(&self, fact: Fact) {
         // A writer that is gone needs no facts.
-        let _ = self.0.send(Message::Fact(fact)).await;
+        let _ = self.0.send(Message::Fact(Box::new(fact))).await;
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Option<T> {

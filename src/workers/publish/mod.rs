@@ -93,8 +93,8 @@ impl Writer {
         let now = self.clock.now();
         match message {
             Message::Fact(fact) => {
-                let is_look = matches!(fact, Fact::Origin(_));
-                self.world.apply(fact, now);
+                let is_look = matches!(*fact, Fact::Origin(_));
+                self.world.apply(*fact, now);
                 if is_look {
                     let error = self.world.origin_error.as_ref().map(|why| Arc::new(why.to_string()));
                     self.status.origin_error.store(error);
