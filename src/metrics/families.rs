@@ -29,9 +29,7 @@ pub struct Metrics {
     pub probe_duration: HistogramVec,
     /// Failed probes by `mirror`, `region`, `reason`.
     pub probe_failures: IntCounterVec,
-    /// Copies by `mirror`, `state`.
-    pub copies: IntGaugeVec,
-    /// Looks at copies.
+    /// Copies and looks at them.
     pub verification: Verification,
     /// Seconds from publication to ready, of the newest release, by `product`, `channel`.
     pub release_ready: IntGaugeVec,
@@ -81,9 +79,11 @@ pub struct Metrics {
     pub connections_open: IntGaugeVec,
 }
 
-/// Looks at copies: what they came to and what they cost.
+/// Copies: how they are, and what looks at them came to and cost.
 #[derive(Debug)]
 pub struct Verification {
+    /// Copies by `mirror`, `state`.
+    pub copies: IntGaugeVec,
     /// Whole files that were hashed, by `mirror`, `outcome`.
     pub outcomes: IntCounterVec,
     /// Bytes read, by `mirror`, `purpose` (first, return, recheck, sample).
@@ -95,6 +95,11 @@ pub struct Verification {
 impl Verification {
     fn new(make: &Maker) -> Self {
         Self {
+            copies: make.gauges(
+                "waypost_copies",
+                "Copies by state (verified, pending, missing, corrupt)",
+                &["mirror", "state"],
+            ),
             outcomes: make.counters(
                 "waypost_verifications_total",
                 "Verifications by outcome (verified, or the reason of the failure)",
@@ -193,11 +198,6 @@ impl Metrics {
                 "waypost_probe_failures_total",
                 "Failed probes",
                 &["mirror", "region", "reason"],
-            ),
-            copies: make.gauges(
-                "waypost_copies",
-                "Copies by state (verified, pending, missing, corrupt)",
-                &["mirror", "state"],
             ),
             verification: Verification::new(&make),
             release_ready: make.gauges(

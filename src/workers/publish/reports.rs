@@ -269,7 +269,7 @@ impl World {
     fn set_gauges(&self, metrics: &Metrics) {
         self.set_inventory_gauges(metrics);
         metrics.mirror_healthy.reset();
-        metrics.copies.reset();
+        metrics.verification.copies.reset();
         for mirror in self.configured() {
             let Some(state) = self.mirrors.get(&mirror.name) else { continue };
             let region = mirror.region.map(|id| self.prepared.config.regions[id.index()].name.as_str());
@@ -283,7 +283,11 @@ impl World {
                 ("missing", tally.missing),
                 ("corrupt", tally.corrupt),
             ] {
-                metrics.copies.with_label_values(&[mirror.name.as_str(), name]).set(count as i64);
+                metrics
+                    .verification
+                    .copies
+                    .with_label_values(&[mirror.name.as_str(), name])
+                    .set(count as i64);
             }
         }
         metrics.release_ready.reset();
