@@ -228,23 +228,23 @@ impl Chance {
                 3 => Event::Crash,
                 _ => Event::Restart { mirrors: u64::MAX, moves: None },
             },
-            90 | 91 => self.order(release),
+            90..94 => self.order(release),
             _ => Event::Settle,
         }
     }
 
     fn order(&mut self, release: usize) -> Event {
         let channel = self.below(2);
-        match self.below(12) {
-            0..2 => {
+        match self.below(14) {
+            0..3 => {
                 let replacement = self.one_in(2).then(|| self.below(8));
                 Event::Withdraw { release, replacement }
             }
-            2..5 => Event::Restore { release },
-            5..8 => Event::Promote { release, channel, force: self.one_in(2) },
-            8 => Event::Rollback { channel },
-            9 => Event::Hold { channel },
-            10 => Event::Free { channel },
+            3..6 => Event::Restore { release },
+            6..9 => Event::Promote { release, channel, force: self.one_in(2) },
+            9 => Event::Rollback { channel },
+            10 | 11 => Event::Hold { channel },
+            12 => Event::Free { channel },
             _ => Event::Index { release, withdraws: self.one_in(2) },
         }
     }
