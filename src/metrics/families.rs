@@ -6,7 +6,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::replication::ReplicationMetrics;
+use super::{ReleaseGauges, ReplicationMetrics};
 
 /// The phases of a probe, as labels.
 pub const PHASES: [&str; 4] = ["dns", "connect", "tls", "first_byte"];
@@ -49,30 +49,12 @@ pub struct Metrics {
     pub store_errors: IntCounter,
     /// Looks at the origin by `outcome` (ok, unreadable, refused).
     pub origin_polls: IntCounterVec,
-    /// Manifests that are refused now, by `reason`.
-    pub manifests_refused: IntGaugeVec,
     /// Reloads by `outcome` (ok, refused).
     pub reloads: IntCounterVec,
     /// 1 where the last reload was refused and older settings are in force.
     pub reload_refused: IntGauge,
-    /// Share of the mirrors that are to hold it and do, of the release that a channel points to, by `product`, `channel`.
-    pub release_coverage: GaugeVec,
-    /// Seconds from publication to whole, of the newest release for a channel, by `product`, `channel`, `mirror`.
-    pub replication_lag: GaugeVec,
-    /// 1 while a release is on its way to a channel, by `product`.
-    pub release_window_open: IntGaugeVec,
-    /// 1 where the release before is whole on a mirror in rotation, by `product`, `channel`.
-    pub rollback_ready: IntGaugeVec,
-    /// Share of what the newest release for a channel should hold that it does, by `product`, `channel`.
-    pub release_completeness: GaugeVec,
-    /// Share of its files that are signed, by `product`, `channel`.
-    pub signature_coverage: GaugeVec,
-    /// Share of its files that say where they come from, by `product`, `channel`.
-    pub provenance_coverage: GaugeVec,
-    /// 1 where all its checks that gate hold, by `product`, `channel`.
-    pub gate_passed: IntGaugeVec,
-    /// Copies of withdrawn releases that are still there, by `mirror`.
-    pub withdrawn_copies: IntGaugeVec,
+    /// What is known of the releases that channels point to or wait for.
+    pub releases: ReleaseGauges,
     /// What happened to connections, by `listener` and `event` (accepted, refused_over_limit, timeout_header, …).
     pub connections: IntCounterVec,
     /// Connections that are open now, by `listener`.
@@ -142,7 +124,7 @@ impl Maker {
         self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
-    fn ratios(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    pub(super) fn ratios(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.keep(GaugeVec::new(Opts::new(name, help), labels))
     }
 
@@ -164,7 +146,6 @@ impl Metrics {
         let first_download =
             "Seconds from publication to the first redirect, of the release that a channel points to";
         let mirror = &["mirror", "region"];
-        let channel = &["product", "channel"];
         Self {
             requests: make.counters(
                 "waypost_requests_total",
@@ -225,54 +206,9 @@ impl Metrics {
                 "Looks at the origin by outcome (ok, unreadable, refused)",
                 &["outcome"],
             ),
-            manifests_refused: make.gauges(
-                "waypost_manifests_refused",
-                "Manifests that are refused now, by reason",
-                &["reason"],
-            ),
             reloads: make.counters("waypost_reloads_total", "Reloads by outcome (ok, refused)", &["outcome"]),
             reload_refused: make.gauge("waypost_reload_refused", "1 where the last reload was refused"),
-            release_coverage: make.ratios(
-                "waypost_release_coverage_ratio",
-                "Share of the mirrors that are to hold a channel's release and do",
-                channel,
-            ),
-            replication_lag: make.ratios(
-                "waypost_replication_lag_seconds",
-                "Seconds from publication to whole on a mirror, of the newest release for a channel",
-                &["product", "channel", "mirror"],
-            ),
-            release_window_open: make.gauges(
-                "waypost_release_window_open",
-                "1 while a release is on its way to a channel",
-                &["product"],
-            ),
-            rollback_ready: make.gauges(
-                "waypost_rollback_ready",
-                "1 where a channel's release before is whole on a mirror in rotation",
-                channel,
-            ),
-            release_completeness: make.ratios(
-                "waypost_release_completeness_ratio",
-                "Share of expected platforms and sidecars that the newest release for a channel has",
-                channel,
-            ),
-            signature_coverage: make.ratios(
-                "waypost_signature_coverage_ratio",
-                "Share of its files that are signed (by a trusted key, where keys are configured)",
-                channel,
-            ),
-            provenance_coverage: make.ratios(
-                "waypost_provenance_coverage_ratio",
-                "Share of its files that say where they come from",
-                channel,
-            ),
-            gate_passed: make.gauges("waypost_gate_passed", "1 where all its checks that gate hold", channel),
-            withdrawn_copies: make.gauges(
-                "waypost_withdrawn_copies",
-                "Copies of withdrawn releases that are still there",
-                &["mirror"],
-            ),
+            releases: ReleaseGauges::new(&make),
             connections: make.counters(
                 "waypost_connections_total",
                 "What happened to connections (accepted, refused_over_limit, tls_failure, timeout_idle, …)",

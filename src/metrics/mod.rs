@@ -3,8 +3,10 @@
 
 mod delivery;
 mod families;
+mod releases;
 mod replication;
 
 pub use delivery::{DeliveryMeters, Outcome, ProductMeters, RegionMeters};
 pub use families::{Metrics, PHASES, Verification};
+pub use releases::ReleaseGauges;
 pub use replication::ReplicationMetrics;

@@ -2,7 +2,7 @@
 //! number is bounded by channels and mirrors, not by releases.
 
 use crate::catalog::ReleaseId;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReleaseGauges};
 use crate::model::{ChannelName, OriginFault, ProductName, Timestamp};
 use crate::workers::publish::releases::Known;
 use crate::workers::publish::world::World;
@@ -14,23 +14,8 @@ use super::copies::Fallback;
 impl World {
     /// Sets them.
     pub(in crate::workers::publish) fn set_release_gauges(&self, metrics: &Metrics, now: Timestamp) {
-        for family in [
-            &metrics.release_coverage,
-            &metrics.replication_lag,
-            &metrics.release_completeness,
-            &metrics.signature_coverage,
-            &metrics.provenance_coverage,
-        ] {
-            family.reset();
-        }
-        for family in [
-            &metrics.release_window_open,
-            &metrics.rollback_ready,
-            &metrics.gate_passed,
-            &metrics.withdrawn_copies,
-        ] {
-            family.reset();
-        }
+        let metrics = &metrics.releases;
+        metrics.reset();
         let mut products: Vec<&ProductName> = self.releases.keys().map(|id| &id.product).collect();
         products.sort();
         products.dedup();
@@ -39,7 +24,7 @@ impl World {
             for channel in self.channels_of(product) {
                 open |= self.set_channel_gauges(metrics, product, &channel, now);
             }
-            metrics.release_window_open.with_label_values(&[product.as_str()]).set(i64::from(open));
+            metrics.window_open.with_label_values(&[product.as_str()]).set(i64::from(open));
         }
         for mirror in self.configured() {
             let Some(state) = self.mirrors.get(&mirror.name) else { continue };
@@ -56,7 +41,7 @@ impl World {
     /// Sets those of one channel. Says whether a release is on its way to it.
     fn set_channel_gauges(
         &self,
-        metrics: &Metrics,
+        metrics: &ReleaseGauges,
         product: &ProductName,
         channel: &ChannelName,
         now: Timestamp,
@@ -68,12 +53,12 @@ impl World {
         let Some(newest) = newest.or(current) else { return false };
         let labels = [product.as_str(), channel.as_str()];
         let (holders, required) = self.coverage(&current.unwrap_or(newest).release.id, now);
-        metrics.release_coverage.with_label_values(&labels).set(share(holders, required));
+        metrics.coverage.with_label_values(&labels).set(share(holders, required));
         let content = &newest.content;
-        metrics.release_completeness.with_label_values(&labels).set(content.completeness_ratio());
+        metrics.completeness.with_label_values(&labels).set(content.completeness_ratio());
         let signed = content.signature_ratio(newest, self.has_keys());
-        metrics.signature_coverage.with_label_values(&labels).set(signed);
-        metrics.provenance_coverage.with_label_values(&labels).set(content.provenance_ratio());
+        metrics.signatures.with_label_values(&labels).set(signed);
+        metrics.provenance.with_label_values(&labels).set(content.provenance_ratio());
         let passed = self.checks(newest, now).iter().all(Line::lets_pass);
         metrics.gate_passed.with_label_values(&labels).set(i64::from(passed));
         for mirror in self.configured() {
