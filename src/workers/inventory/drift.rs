@@ -83,6 +83,7 @@ mod tests {
                 version: Version::parse("1.0").unwrap(),
             },
             published_at: None,
+            notes_url: None,
             channels: vec![],
             assets: names.iter().map(asset).collect(),
             platforms: vec![],

@@ -133,9 +133,15 @@ impl World {
         }
     }
 
-    /// Files that mirrors hold and are not to have.
-    pub(super) fn inventory_finding(&self, _known: &Known) -> Finding {
-        Finding::unknown("no inventory yet")
+    /// What lies in mirrors' folders, held against the manifest.
+    pub(super) fn inventory_finding(&self, known: &Known) -> Finding {
+        match self.drift_of(&known.release.id) {
+            None => Finding::unknown("no mirror lists the release's folder, or none was asked yet"),
+            Some(lines) if lines.is_empty() => {
+                Finding::holds("folders that could be listed hold what they should".to_owned())
+            }
+            Some(lines) => Finding::fails("folders differ from the manifest", lines.into_iter().collect()),
+        }
     }
 }
 
