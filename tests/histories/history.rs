@@ -279,6 +279,9 @@ impl History {
             self.service.order(Action::MirrorUndrain { mirror: name(mirror) });
         }
         for channel in 0..CHANNELS.len() {
+            if self.chance.one_in(2) {
+                continue;
+            }
             let free = self.wish_of(&Event::Free { channel });
             self.service.wish(free);
         }

@@ -82,10 +82,10 @@ impl Promises {
         Ok(())
     }
 
-    /// Whether a channel that is free to move has come as far as this version.
+    /// Whether a channel has come as far as this version, or need not.
     pub fn has_come_to(&self, channel: &str, newest: &Version) -> bool {
         let Some(course) = self.channels.get(channel) else { return false };
         let kept = course.above.as_ref().is_some_and(|above| !is_higher(newest, above));
-        kept || course.at.as_ref().is_some_and(|at| !is_higher(newest, at))
+        course.held || kept || course.at.as_ref().is_some_and(|at| !is_higher(newest, at))
     }
 }
