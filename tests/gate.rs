@@ -276,7 +276,7 @@ async fn the_scorecard_shows_a_line_of_releases() {
 #[tokio::test]
 async fn copies_of_withdrawn_releases_are_counted() {
     let site = started(two_mirrors()).await;
-    let metric = "waypost_withdrawn_copies{mirror=\"fra\"}";
+    let metric = "waypost_unwanted_copies{mirror=\"fra\",reason=\"withdrawn\"}";
     assert_eq!(site.metric(metric).await, 0.0);
     let answer = site.post("/v1/releases/tool/1.0/withdraw", &json!({ "reason": "bad" })).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

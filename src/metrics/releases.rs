@@ -24,8 +24,6 @@ pub struct ReleaseGauges {
     pub provenance: GaugeVec,
     /// 1 where all its checks that gate hold, by `product`, `channel`.
     pub gate_passed: IntGaugeVec,
-    /// Copies of withdrawn releases that are still there, by `mirror`.
-    pub withdrawn_copies: IntGaugeVec,
     /// Manifests that are refused now, by `reason`.
     pub manifests_refused: IntGaugeVec,
 }
@@ -70,11 +68,6 @@ impl ReleaseGauges {
                 channel,
             ),
             gate_passed: make.gauges("waypost_gate_passed", "1 where all its checks that gate hold", channel),
-            withdrawn_copies: make.gauges(
-                "waypost_withdrawn_copies",
-                "Copies of withdrawn releases that are still there",
-                &["mirror"],
-            ),
             manifests_refused: make.gauges(
                 "waypost_manifests_refused",
                 "Manifests that are refused now, by reason",
@@ -90,7 +83,7 @@ impl ReleaseGauges {
         {
             family.reset();
         }
-        for family in [&self.window_open, &self.rollback_ready, &self.gate_passed, &self.withdrawn_copies] {
+        for family in [&self.window_open, &self.rollback_ready, &self.gate_passed] {
             family.reset();
         }
     }

@@ -26,12 +26,6 @@ impl World {
             }
             metrics.window_open.with_label_values(&[product.as_str()]).set(i64::from(open));
         }
-        for mirror in self.configured() {
-            let Some(state) = self.mirrors.get(&mirror.name) else { continue };
-            let copies = self.withdrawn.keys().filter_map(|id| state.copies(id));
-            let verified: u64 = copies.map(|copies| copies.tally().verified).sum();
-            metrics.withdrawn_copies.with_label_values(&[mirror.name.as_str()]).set(verified as i64);
-        }
         for reason in OriginFault::ALL {
             let count = self.refused.values().filter(|refusal| refusal.reason == *reason).count();
             metrics.manifests_refused.with_label_values(&[reason.as_str()]).set(count as i64);
