@@ -20,6 +20,8 @@ mod s3;
 mod s3_server;
 #[path = "replicate/service.rs"]
 mod service;
+#[path = "support/site.rs"]
+mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};

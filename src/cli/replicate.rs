@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use serde_json::json;
 use url::Url;
 
-use super::outcome::{CliError, Exit, print};
+use super::outcome::{CliError, Exit, complain, print};
 use super::service::Service;
 use crate::config::{MinisignKey, Origin, OriginAt, Outgoing};
 use crate::fetch::{Fetcher, NamedHosts, Pace};
@@ -172,6 +172,9 @@ pub(super) async fn run(args: ReplicateArgs) -> Result<Exit, CliError> {
     };
     let fetcher = Fetcher::new(&outgoing, named).map_err(|error| CliError::Usage(error.to_string()))?;
     let plan = args.plan(origin, &fetcher).await?;
+    if args.delete && plan.has_another_layout() {
+        complain("note: --delete removes nothing: the mirror's layout is not PRODUCT/VERSION/ASSET");
+    }
     let target = args.target(&fetcher).map_err(told)?;
     let courier = Courier { fetcher, pace: args.pace() };
     let options =

@@ -76,11 +76,7 @@ impl Folder {
 
     /// What lies there and should not.
     pub fn strays(&self, plan: &Plan) -> Result<Vec<TargetPath>, TargetError> {
-        let mut found: Vec<TargetPath> = plan
-            .unwanted()
-            .filter(|path| fs::symlink_metadata(self.place_of(path)).is_ok_and(|about| !about.is_dir()))
-            .cloned()
-            .collect();
+        let mut found = Vec::new();
         for product in plan.swept() {
             self.list(product.as_str(), 1, &mut |path| {
                 if plan.is_stray(&path) {
@@ -89,7 +85,6 @@ impl Folder {
             })?;
         }
         found.sort();
-        found.dedup();
         Ok(found)
     }
 

@@ -1,6 +1,6 @@
 //! What is wanted where: a list that may come from elsewhere and is believed in nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,16 +105,17 @@ pub struct Plan {
     files: Vec<Wanted>,
     by_path: HashMap<TargetPath, usize>,
     refused: Vec<(String, String)>,
-    unwanted: BTreeSet<TargetPath>,
-    /// Products of which everything is known; `false`: not, or they lie elsewhere than `<product>/<version>/`.
+    /// Products that were looked at, and whether everything is known of them.
     known: HashMap<ProductName, bool>,
+    has_another_layout: bool,
 }
 
 impl Plan {
     /// Adds a file. A path that is wanted with two contents is refused.
     pub fn want(&mut self, wanted: Wanted) {
-        let usual = TargetPath::of(&wanted.release, &wanted.asset).is_ok_and(|path| path == wanted.path);
-        self.look_at(&wanted.release.product, usual);
+        let usual = TargetPath::of(&wanted.release, &wanted.asset);
+        self.has_another_layout |= usual.is_ok_and(|usual| usual != wanted.path);
+        self.look_at(&wanted.release.product, true);
         match self.by_path.get(&wanted.path) {
             Some(there) => {
                 let there = &self.files[*there];
@@ -134,15 +135,10 @@ impl Plan {
         self.refused.push((path.to_owned(), why.to_string()));
     }
 
-    /// Notes that a product was looked at; `all` where everything of it that is wanted lies in `<product>/<version>/` and
-    /// is in this plan, so that what else lies there may go.
+    /// Notes that a product was looked at; `all` where everything of it that is wanted is in this plan, so that what else
+    /// lies in its folder may go.
     pub fn look_at(&mut self, product: &ProductName, all: bool) {
         *self.known.entry(product.clone()).or_insert(true) &= all;
-    }
-
-    /// Names a file that the target should not hold.
-    pub fn unwant(&mut self, path: TargetPath) {
-        self.unwanted.insert(path);
     }
 
     /// What is wanted.
@@ -155,14 +151,15 @@ impl Plan {
         &self.refused
     }
 
-    /// Named as not wanted, and not wanted after all.
-    pub(super) fn unwanted(&self) -> impl Iterator<Item = &TargetPath> {
-        self.unwanted.iter().filter(|path| !self.by_path.contains_key(path))
+    /// Whether files are wanted elsewhere than in `<product>/<version>/`, so that nobody knows what else may lie where.
+    pub fn has_another_layout(&self) -> bool {
+        self.has_another_layout
     }
 
-    /// Products in whose folders nothing else may lie.
+    /// Products in whose folders there may be strays.
     pub(super) fn swept(&self) -> impl Iterator<Item = &ProductName> {
-        self.known.iter().filter(|(_, known)| **known).map(|(product, _)| product)
+        let known = self.known.iter().filter(|(_, known)| **known && !self.has_another_layout);
+        known.map(|(product, _)| product)
     }
 
     /// Whether what lies there is no longer wanted: in the folder of a version of a product that is known, not in the
@@ -175,7 +172,8 @@ impl Plan {
         };
         let is_manifest =
             asset.strip_prefix(MANIFEST_FILE).is_some_and(|rest| rest.is_empty() || rest == ".minisig");
-        self.known.get(product) == Some(&true)
+        !self.has_another_layout
+            && self.known.get(product) == Some(&true)
             && !is_manifest
             && Version::parse(version).is_ok()
             && !self.by_path.contains_key(path)

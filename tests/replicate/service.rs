@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::site::Site;
 use crate::{Place, count, files, noise, reason, summary};
 
 /// A service that answers every question with this.
@@ -49,18 +50,66 @@ async fn replicate(place: &Place, says: Value, more: &[&str]) -> crate::process:
 }
 
 #[tokio::test]
-async fn a_mirror_gets_what_the_service_says_in_its_layout_and_loses_what_it_names() {
+async fn a_mirror_gets_what_the_service_says_and_loses_what_it_is_not_to_hold() {
     let place = place().await;
-    fs::create_dir_all(place.target("v0.9")).unwrap();
-    fs::write(place.target("v0.9/a"), "old").unwrap();
-    fs::write(place.target("v0.9/b"), "of somebody else").unwrap();
-    let says = json!({ "mirror": "fra", "tier": "all", "bytes": 1000,
-        "files": [line(&place, "tool/1.0/a", "v1.0/a")],
-        "unwanted": [{ "path": "v0.9/a" }, "v0.8/gone", "v1.0/a"] });
-    let did = summary(replicate(&place, says, &["--origin", "origin", "--delete"]).await);
-    assert_eq!((count(&did, "copied"), &did["removed"]), (1, &json!(["v0.9/a"])), "{did}");
-    assert_eq!(files(&place.target("")), ["v0.9/b", "v1.0/a"]);
+    for path in ["tool/0.9/a", "agent/1.0/a", "other/1.0/a"] {
+        fs::create_dir_all(place.target(path).parent().unwrap()).unwrap();
+        fs::write(place.target(path), "old").unwrap();
+    }
+    let unwanted = json!([{ "product": "agent", "version": "1.0", "reason": "withdrawn", "copies": 1 }]);
+    let says = |path| json!({ "files": [line(&place, "tool/1.0/a", path)], "unwanted": unwanted });
+    let more = ["--origin", "origin", "--delete"];
+    let did = summary(replicate(&place, says("v1.0/a"), &more).await);
+    assert_eq!(
+        (count(&did, "copied"), count(&did, "removed")),
+        (1, 0),
+        "not in a layout that is not known: {did}"
+    );
     assert_eq!(fs::read(place.target("v1.0/a")).unwrap(), noise(1, 1000));
+    let did = summary(replicate(&place, says("tool/1.0/a"), &more).await);
+    assert_eq!((count(&did, "copied"), &did["removed"]), (1, &json!(["agent/1.0/a", "tool/0.9/a"])), "{did}");
+    assert_eq!(files(&place.target("")), ["other/1.0/a", "tool/1.0/a", "v1.0/a"]);
+}
+
+#[tokio::test]
+async fn a_real_service_says_what_its_mirror_should_hold() {
+    let release: &[(&str, &[u8])] = &[("tool.tar.gz", b"the tool"), ("docs/read me.txt", b"read me")];
+    let site = Site::builder()
+        .mirror("fra", |mirror| mirror)
+        .mirror("none", |mirror| mirror.line("tier = \"nothing\""))
+        .config("[[tier]]\nname = \"nothing\"\nreleases = \"none\"\n")
+        .release("tool", "1.0", release, &["stable"])
+        .start()
+        .await;
+    site.until_copies("fra", "verified", 1).await;
+    for (name, bytes) in release {
+        site.write_origin(&format!("tool/1.0/{name}"), bytes);
+    }
+    let place = Place::new();
+    let admin = format!("http://{}", site.admin_address());
+    let origin = site.origin();
+    let of = |mirror| {
+        [
+            "--mirror",
+            mirror,
+            "--admin",
+            &admin,
+            "--origin",
+            origin.to_str().unwrap(),
+            "--to",
+            "target",
+            "--json",
+            "--delete",
+        ]
+    };
+    let did = summary(place.replicate(&of("fra")).await);
+    assert_eq!(count(&did, "copied"), 2, "{did}");
+    assert_eq!(files(&place.target("")), ["tool/1.0/docs/read me.txt", "tool/1.0/tool.tar.gz"]);
+    assert_eq!(fs::read(place.target("tool/1.0/docs/read me.txt")).unwrap(), b"read me");
+    let did = summary(place.replicate(&of("none")).await);
+    assert_eq!((count(&did, "removed"), files(&place.target("")).len()), (2, 0), "{did}");
+    let (code, said) = place.replicate(&of("nowhere")).await.failed();
+    assert_eq!((code, said.contains("nowhere")), (1, true), "{said}");
 }
 
 #[tokio::test]
@@ -85,12 +134,12 @@ async fn paths_that_lead_elsewhere_are_refused_each_by_its_name() {
     let mut bad = line(&place, "tool/1.0/a", "tool/1.0/digest");
     bad["sha256"] = json!("../x");
     lines.push(bad);
-    let says = json!({ "files": lines, "unwanted": ["../origin/tool/1.0/a", "tool/1.0/a"] });
+    let says = json!({ "files": lines, "unwanted": [] });
     let ended = replicate(&place, says, &["--origin", "origin", "--delete"]).await;
     let said: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!((ended.failed().0, count(&said, "failed")), (1, hostile.len() + 3), "{said:#}");
+    assert_eq!((ended.failed().0, count(&said, "failed")), (1, hostile.len() + 2), "{said:#}");
     assert!(reason(&said, "tool/1.0/read").contains("at the origin"), "{said}");
-    assert_eq!(files(&place.target("")), ["tool/1.0/a"], "what is wanted stays, whatever else is said of it");
+    assert_eq!(files(&place.target("")), ["tool/1.0/a"]);
     let around = files(place.path());
     assert!(
         around.iter().all(|path| path.starts_with("origin/") || path == "target/tool/1.0/a"),

@@ -25,7 +25,7 @@ const SHOWN: usize = 200;
 pub(super) struct MirrorFiles {
     files: Vec<MirrorFile>,
     #[serde(default)]
-    unwanted: Vec<Unwanted>,
+    unwanted: Vec<UnwantedRelease>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,10 +41,8 @@ struct MirrorFile {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Unwanted {
-    Path(String),
-    File { path: String },
+struct UnwantedRelease {
+    product: ProductName,
 }
 
 /// What the service says; the origin is where `origin` says, else where the service does.
@@ -60,12 +58,8 @@ pub(super) fn of_mirror(files: MirrorFiles, origin: Option<&OriginAt>) -> Result
             Err(why) => plan.refuse(&printable(&file.path, SHOWN), format!("refused: {why}")),
         }
     }
-    for Unwanted::Path(path) | Unwanted::File { path } in files.unwanted {
-        match TargetPath::new(&path) {
-            Ok(path) => plan.unwant(path),
-            Err(why) => plan.refuse(&printable(&path, SHOWN), format!("refused: its path {why}")),
-        }
-    }
+    // The service names every release that there is, so that whatever else lies in these products' folders may go.
+    files.unwanted.iter().for_each(|release| plan.look_at(&release.product, true));
     Ok(plan)
 }
 

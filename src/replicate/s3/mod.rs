@@ -36,7 +36,7 @@ pub enum BadS3 {
     #[error("{endpoint} and the bucket {bucket:?} make no URL: {why}; --path-style may help")]
     Endpoint {
         /// The endpoint.
-        endpoint: Url,
+        endpoint: String,
         /// The bucket.
         bucket: String,
         /// Why not.
@@ -122,7 +122,7 @@ impl S3Place {
         let style = if self.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
         let bucket = Bucket::new(self.endpoint.clone(), style, self.bucket.clone(), self.region.clone());
         bucket.map_err(|error| BadS3::Endpoint {
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.to_string(),
             bucket: self.bucket.clone(),
             why: error.to_string(),
         })
@@ -206,11 +206,8 @@ impl S3 {
     /// Of what was listed, what should not be there.
     pub fn strays(&self, plan: &Plan) -> Vec<TargetPath> {
         let listed = self.listed();
-        let named = plan.unwanted().filter(|path| listed.contains_key(path));
-        let mut found: Vec<TargetPath> =
-            named.chain(listed.keys().filter(|path| plan.is_stray(path))).cloned().collect();
+        let mut found: Vec<TargetPath> = listed.keys().filter(|path| plan.is_stray(path)).cloned().collect();
         found.sort();
-        found.dedup();
         found
     }
 
