@@ -69,7 +69,7 @@ impl Client {
     /// The version that all versions in a text agree on.
     fn one_version(&self, path: &str, text: &str) -> String {
         let named: Vec<&String> =
-            self.digests.keys().filter(|version| text.contains(&format!("{version}"))).collect();
+            self.digests.keys().filter(|version| text.contains(version.as_str())).collect();
         assert_eq!(named.len(), 1, "{path} speaks of {named:?}: {text}");
         named[0].clone()
     }

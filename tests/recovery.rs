@@ -54,7 +54,7 @@ impl Outside {
     fn kill(&mut self) {
         let mut service = self.service.take().unwrap();
         service.signal("KILL");
-        service.exit_code();
+        service.ended();
         *self.public.lock().unwrap() = None;
     }
 
@@ -246,7 +246,7 @@ async fn every_acknowledged_order_is_in_the_audit_after_kill_9_and_none_is_half_
             let (count, ids) = orders_until_killed(&outside, given, victim, after);
             given += count;
             acknowledged.extend(ids);
-            outside.service.take().unwrap().exit_code();
+            outside.service.take().unwrap().ended();
             outside.start();
             let audit = outside.run(&["audit", "--limit", "0", "--json"]);
             let audit: Value = serde_json::from_slice(&audit.stdout).unwrap();

@@ -66,5 +66,5 @@ fn find<'a>(tokens: &'a [config::AdminToken], token: &str) -> Option<&'a config:
     let hash = digest(&SHA256, token.as_bytes());
     let same =
         |known: &&config::AdminToken| verify_slices_are_equal(known.sha256.as_bytes(), hash.as_ref()).is_ok();
-    tokens.iter().filter(same).last()
+    tokens.iter().filter(same).fold(None, |_, token| Some(token))
 }

@@ -77,17 +77,6 @@ fn bad_files_are_1_and_all_of_them_are_told_at_once() {
 }
 
 #[test]
-fn a_release_that_its_manifest_withdraws_is_warned_of_because_it_is_still_handed_out() {
-    let site = site("");
-    let manifest = site.path().join("origin/tool/1.8.2/manifest.json");
-    let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.replacen('{', "{ \"withdrawn\": \"broken\",", 1)).unwrap();
-    let ran = waypost_in(site.path(), &["check"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.err.contains("warning: origin/tool/1.8.2/manifest.json: `withdrawn`"), "{ran:?}");
-}
-
-#[test]
 fn an_origin_that_cannot_be_read_is_1() {
     let site = site("");
     fs::remove_dir_all(site.path().join("origin")).unwrap();

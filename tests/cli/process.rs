@@ -1,8 +1,10 @@
 //! A `waypost` that runs, and what it prints.
 
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -67,6 +69,11 @@ impl Process {
 
     /// The exit code, once both streams have ended.
     pub fn exit_code(&mut self) -> i32 {
+        self.ended().code().unwrap()
+    }
+
+    /// Waits until both streams have ended, and it has.
+    pub fn ended(&mut self) -> ExitStatus {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.seen.push(line),
@@ -74,7 +81,7 @@ impl Process {
                 Err(error) => panic!("it does not end ({error}): {:#?}", self.seen),
             }
         }
-        self.child.wait().unwrap().code().unwrap()
+        self.child.wait().unwrap()
     }
 }
 
