@@ -307,7 +307,7 @@ fn orders_until_killed(outside: &Outside, from: u64, victim: u32, after: Duratio
             Ok(answer) if answer.starts_with("HTTP/1.1 200") => acknowledged.push(reason),
             Ok(answer) if !answer.is_empty() => panic!("{verb}: {answer}"),
             _ => {
-                killer.map(|thread: std::thread::JoinHandle<()>| thread.join().unwrap());
+                killer.into_iter().for_each(|thread: std::thread::JoinHandle<()>| thread.join().unwrap());
                 return (turn + 1, acknowledged);
             }
         }
