@@ -24,14 +24,14 @@ use progress::Progress;
 
 /// What `--help` shows at its end.
 pub const EXAMPLES: &str = "\
-A file gets its name at the target when it is whole and has the right SHA-256; until then it is in the hidden folder
-.waypost-replicate there (for S3: in --work). An interrupted run is continued by the next one. Within a release a file
+A file gets its name at the target when it is whole and has the right SHA-256; until then it is in the hidden folder \
+.waypost-replicate there (for S3: in --work). An interrupted run is continued by the next one. Within a release a file \
 that belongs to another (its signature, its checksum, SHA256SUMS) comes after it, and is held back where that one failed.
 
-For S3 the credentials come from --credentials-file, or from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+For S3 the credentials come from --credentials-file, or from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and \
 AWS_SESSION_TOKEN. They must allow listing the bucket, reading and writing objects, and with --delete removing them.
 
-Exit codes: 0 the target holds all; 1 some files could not be copied, each is named; 2 wrong usage; 3 the origin, the
+Exit codes: 0 the target holds all; 1 some files could not be copied, each is named; 2 wrong usage; 3 the origin, the \
 service or the store did not answer.
 
 Examples:
