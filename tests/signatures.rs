@@ -170,6 +170,25 @@ async fn a_sidecar_that_is_not_the_published_one_decides_nothing() {
 }
 
 #[tokio::test]
+async fn a_channel_waits_for_a_sidecar_that_comes_after_its_file_and_no_longer_whatever_the_budget() {
+    let key = key();
+    let sidecar = sign_file(&key, TOOL, "tool.zip");
+    let assets: [(&str, &[u8]); 2] = [("tool.zip", TOOL), ("tool.zip.minisig", &sidecar)];
+    let builder = Site::builder()
+        .mirror("fra", |m| m.region("eu").lacks("tool/1.8.2/tool.zip.minisig"))
+        .origin(&trust(&[key.pk.to_base64()]))
+        .config("[verify]\nbudget = \"0B\"\n")
+        .release("tool", "1.8.2", &assets, &["stable"]);
+    let site = run(builder, &key).await;
+    site.until_redirected("/tool/1.8.2/tool.zip", EU, "fra").await;
+    site.until_copies("fra", "missing", 1).await;
+    assert_eq!(site.get("/tool/stable/tool.zip", EU).await.status, 503);
+    site.mirror("fra").put("tool/1.8.2/tool.zip.minisig", sidecar.clone());
+    site.until_channel("tool", "stable", "1.8.2").await;
+    assert_eq!(file(&site, "tool.zip").await["signature"], "good");
+}
+
+#[tokio::test]
 async fn without_keys_signatures_are_not_asked_for() {
     let sidecar = sign_file(&key(), TOOL, "tool.zip");
     let assets: [(&str, &[u8]); 2] = [("tool.zip", TOOL), ("tool.zip.minisig", &sidecar)];

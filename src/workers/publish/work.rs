@@ -123,22 +123,30 @@ impl World {
         (None, until)
     }
 
-    /// A copy that was verified long ago, as far as the day's budget goes; one pass at a time.
+    /// A copy that could not be examined when it was hashed, which a channel may wait for, whatever the budget; else one
+    /// that was verified long ago, as far as the day's budget goes; one pass at a time.
     fn next_recheck(&mut self, mirror: &MirrorName, now: Timestamp) -> Option<Picked> {
         let verify = self.prepared.config.verify;
         let state = self.mirrors.get_mut(mirror)?;
-        let affordable = state.asked_to_verify || state.costs.is_affordable(&verify, now);
-        if !affordable || state.is_busy() {
+        if state.is_busy() {
             return None;
         }
         for id in &self.priority {
-            let Some(known) = self.releases.get_mut(id) else { continue };
+            let (Some(known), Some(copies)) = (self.releases.get_mut(id), state.copies(id)) else { continue };
+            if let Some(asset) = known.next_unexamined(copies, now) {
+                return Some((id.clone(), asset, Purpose::Recheck));
+            }
+        }
+        if !state.asked_to_verify && !state.costs.is_affordable(&verify, now) {
+            return None;
+        }
+        for id in &self.priority {
+            let Some(known) = self.releases.get(id) else { continue };
             let holding = state.holding(id, known.release.assets.len() as AssetIndex, self.epoch);
             if holding.copies.is_stale(now, verify.recheck) {
                 holding.copies.begin_pass_if_none();
             }
-            let unexamined = known.next_unexamined(&holding.copies, now);
-            if let Some(asset) = unexamined.or_else(|| holding.copies.next_of_pass(now)) {
+            if let Some(asset) = holding.copies.next_of_pass(now) {
                 return Some((id.clone(), asset, Purpose::Recheck));
             }
         }
