@@ -1,7 +1,7 @@
 //! Gauges of releases: of those that channels point to, and of the newest ones for them. Their labels are bounded by channels
 //! and mirrors, not by releases.
 
-use prometheus::{GaugeVec, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::families::Maker;
 
@@ -14,7 +14,7 @@ pub struct ReleaseGauges {
     pub replication_lag: GaugeVec,
     /// 1 while a release is on its way to a channel, by `product`.
     pub window_open: IntGaugeVec,
-    /// 1 where the release before is whole on a mirror in rotation, by `product`, `channel`.
+    /// 1 where the release before is whole on a mirror in rotation, by `product`, `channel`; none where there is none.
     pub rollback_ready: IntGaugeVec,
     /// Share of what the newest release for a channel should hold that it does, by `product`, `channel`.
     pub completeness: GaugeVec,
@@ -26,6 +26,10 @@ pub struct ReleaseGauges {
     pub gate_passed: IntGaugeVec,
     /// Manifests that are refused now, by `reason`.
     pub manifests_refused: IntGaugeVec,
+    /// Manifests that were taken in or newly refused, by `outcome` (accepted, refused), `reason` (of a refusal).
+    pub manifests: IntCounterVec,
+    /// 1 where the last look at the origin came to nothing, by `reason`.
+    pub origin_refused: IntGaugeVec,
 }
 
 impl ReleaseGauges {
@@ -49,7 +53,7 @@ impl ReleaseGauges {
             ),
             rollback_ready: make.gauges(
                 "waypost_rollback_ready",
-                "1 where a channel's release before is whole on a mirror in rotation",
+                "1 where a channel's release before is whole on a mirror in rotation; not there where there is none",
                 channel,
             ),
             completeness: make.ratios(
@@ -71,6 +75,16 @@ impl ReleaseGauges {
             manifests_refused: make.gauges(
                 "waypost_manifests_refused",
                 "Manifests that are refused now, by reason",
+                &["reason"],
+            ),
+            manifests: make.counters(
+                "waypost_manifests_total",
+                "Manifests that were taken in, or newly refused, since the service started",
+                &["outcome", "reason"],
+            ),
+            origin_refused: make.gauges(
+                "waypost_origin_refused",
+                "1 where the origin as a whole was not read or not believed at the last look, by reason",
                 &["reason"],
             ),
         }

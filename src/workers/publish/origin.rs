@@ -113,6 +113,7 @@ impl World {
             };
             let Some(why) = refusal else { continue };
             if before.get(&path) != Some(&why) {
+                *self.attempts.entry(Some(why.reason)).or_default() += 1;
                 tracing::warn!(
                     manifest = path,
                     %why,

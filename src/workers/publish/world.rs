@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Ready};
 use crate::health::{Copies, Standing};
-use crate::model::{ChannelName, MirrorName, ProductName, Sha256, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, OriginFault, ProductName, Sha256, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
 use crate::workers::fact::{Fact, OriginRefusal};
 use crate::workers::handle::Looks;
@@ -95,6 +95,8 @@ pub struct World {
     pub(super) sealed: HashSet<ReleaseId>,
     /// Manifests that are refused now, by path, and why.
     pub(super) refused: BTreeMap<String, OriginRefusal>,
+    /// How many manifests were taken in (`None`) or newly refused, and why, since the service started.
+    pub(super) attempts: BTreeMap<Option<OriginFault>, u64>,
     /// Why the origin could not be read or believed at the last look; `None`: it could.
     pub(super) origin_error: Option<OriginRefusal>,
     /// When it was last read.
@@ -134,6 +136,7 @@ impl World {
             looks: Looks::default(),
             sealed: HashSet::new(),
             refused: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             origin_error: None,
             origin_read_at: None,
             priority: Vec::new(),

@@ -26,9 +26,25 @@ impl World {
             }
             metrics.window_open.with_label_values(&[product.as_str()]).set(i64::from(open));
         }
+        self.set_origin_metrics(metrics);
+    }
+
+    /// Every reason has its line from the start, so that the first refusal is an increase.
+    fn set_origin_metrics(&self, metrics: &ReleaseGauges) {
+        let count_up = |outcome: &str, reason: Option<OriginFault>| {
+            let label = reason.map_or("", OriginFault::as_str);
+            let shown = metrics.manifests.with_label_values(&[outcome, label]);
+            let count = self.attempts.get(&reason).copied().unwrap_or_default();
+            shown.inc_by(count.saturating_sub(shown.get()));
+        };
+        count_up("accepted", None);
+        let disbelieved = self.origin_error.as_ref().map(|refusal| refusal.reason);
         for reason in OriginFault::ALL {
+            count_up("refused", Some(*reason));
+            let label = &[reason.as_str()];
             let count = self.refused.values().filter(|refusal| refusal.reason == *reason).count();
-            metrics.manifests_refused.with_label_values(&[reason.as_str()]).set(count as i64);
+            metrics.manifests_refused.with_label_values(label).set(count as i64);
+            metrics.origin_refused.with_label_values(label).set(i64::from(disbelieved == Some(*reason)));
         }
     }
 
@@ -61,8 +77,9 @@ impl World {
                 metrics.replication_lag.with_label_values(&labels).set(lag.as_secs_f64());
             }
         }
-        if let Some(current) = current {
-            let ready = matches!(self.fallback(&current.release.id, channel), Fallback::Release(_, true));
+        // A first release has nothing to fall back to, and nobody should be woken for that.
+        let fallback = current.map(|current| self.fallback(&current.release.id, channel));
+        if let Some(Fallback::Release(_, ready)) = fallback {
             metrics.rollback_ready.with_label_values(&labels).set(i64::from(ready));
         }
         pointer.is_none_or(|at| self.is_higher(product, &newest.release.id.version, &at.version))
