@@ -131,7 +131,7 @@ impl World {
     /// A release's checks, each with its mode, owner, verdict and reasons.
     pub(super) fn gate_report(&self, product: &ProductName, version: &str, now: Timestamp) -> Report {
         let id = ReleaseId { product: product.clone(), version: Version::parse(version).ok()? };
-        let known = self.releases.get(&id)?;
+        let Some(known) = self.releases.get(&id) else { return self.unpublished_report(&id) };
         let lines = self.checks(known, now);
         let mut checks: Vec<Value> = lines.iter().map(Line::json).collect();
         let withdrawn = self.withdrawn.get(&id);

@@ -1,11 +1,16 @@
 //! Checks of what the origin says now.
 
-use crate::catalog::ReleaseId;
-use crate::model::{ProductName, Version};
-use crate::workers::fact::OriginRefusal;
-use crate::workers::publish::world::World;
+use serde_json::json;
 
-use super::Finding;
+use crate::catalog::ReleaseId;
+use crate::config::GateMode;
+use crate::model::{Check, ProductName, Version};
+use crate::workers::fact::OriginRefusal;
+use crate::workers::publish::propagation::Propagation;
+use crate::workers::publish::world::World;
+use crate::workers::report::Report;
+
+use super::{Finding, Line};
 
 /// The release that a manifest's path names, such as `tool/1.8.2/manifest.json`.
 fn release_at(path: &str) -> Option<(&str, Version)> {
@@ -50,5 +55,24 @@ impl World {
             }
             None => Finding::unknown("the origin has not been read since the service started"),
         }
+    }
+
+    /// The gate of a release that is not published because its manifest is refused: whoever publishes it is told why.
+    /// There is nothing else to check, and nothing to let pass.
+    pub(super) fn unpublished_report(&self, id: &ReleaseId) -> Report {
+        self.refusal_of(id)?;
+        let (_, owner) = self.gate_of(Check::Origin, &id.product);
+        let finding = self.origin_finding(id);
+        let line = Line { check: Check::Origin, mode: GateMode::Gate, owner, finding };
+        Some(json!({
+            "product": id.product,
+            "version": id.version,
+            "passed": false,
+            "withdrawn": self.withdrawal_line(id),
+            "checks": [line.json()],
+            "propagation": Propagation { required: 0, lags: Vec::new() }.json(),
+            "mirrors": [],
+            "estimate_seconds": null,
+        }))
     }
 }
