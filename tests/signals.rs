@@ -33,6 +33,7 @@ const SEEN: &[(&str, &str, &str)] = &[
         "propagation.rs",
         "a_release_that_two_of_five_mirrors_lack_is_waited_for_and_announced_when_they_have_it",
     ),
+    ("R5", HERE, "a_release_that_only_waits_for_a_hand_keeps_no_window_open"),
     ("C1", "gate.rs", "what_a_release_expects_and_lacks_is_listed_until_it_is_there"),
     ("C2", "gate.rs", "metadata_that_lack_or_contradict_something_are_listed"),
     ("C3", HERE, "a_mirror_that_loses_the_current_release_is_missing_in_the_coverage"),
@@ -143,6 +144,23 @@ async fn a_release_that_is_late_is_ready_late() {
     let at = spread().await;
     assert!(at["t100_seconds"].as_f64().unwrap() >= at["t50_seconds"].as_f64().unwrap(), "{at}");
     assert!(at["t50_seconds"].as_f64().unwrap() > years, "{at}");
+}
+
+#[tokio::test]
+async fn a_release_that_only_waits_for_a_hand_keeps_no_window_open() {
+    let site = started(two_mirrors().config("[[channel]]\nname = \"lts\"\npromote = \"manual\"\n")).await;
+    let open = "waypost_release_window_open{product=\"tool\"}";
+    assert_eq!(site.metric(open).await, 0.0);
+    site.publish_to("tool", "2.0", NEW, &["stable", "lts"], |mirror| mirror == "fra");
+    until_metric(&site, open, 1.0).await;
+    site.mirror("sin").put("tool/2.0/tool.tar.gz", NEW[0].1);
+    site.until_channel("tool", "stable", "2.0").await;
+    assert_eq!(site.metric(open).await, 0.0, "lts is moved by hand");
+    site.obeyed(site::orders::rollback("stable")).await;
+    assert_eq!(site.channel_report("stable").await["version"], "1.0");
+    assert_eq!(site.metric(open).await, 0.0, "nobody is to come to 2.0");
+    site.publish_to("tool", "3.0", NEW, &["stable"], |mirror| mirror == "fra");
+    until_metric(&site, open, 1.0).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ pub struct ReleaseGauges {
     pub coverage: GaugeVec,
     /// Seconds from publication to whole, of the newest release for a channel, by `product`, `channel`, `mirror`.
     pub replication_lag: GaugeVec,
-    /// 1 while a release is on its way to a channel, by `product`.
+    /// 1 while a release that is higher than its channel's is on its way to mirrors or to the channel, by `product`.
     pub window_open: IntGaugeVec,
     /// 1 where the release before is whole on a mirror in rotation, by `product`, `channel`; none where there is none.
     pub rollback_ready: IntGaugeVec,
@@ -48,7 +48,7 @@ impl ReleaseGauges {
             ),
             window_open: make.gauges(
                 "waypost_release_window_open",
-                "1 while a release is on its way to a channel",
+                "1 while a release that is higher than its channel's is on its way to mirrors or to the channel",
                 &["product"],
             ),
             rollback_ready: make.gauges(

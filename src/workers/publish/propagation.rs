@@ -142,7 +142,7 @@ impl World {
     }
 
     /// The channels that a release is labelled with, and that are to move to it by themselves and have not yet.
-    fn channels_behind<'k>(&self, known: &'k Known) -> Vec<&'k ChannelName> {
+    pub(super) fn channels_behind<'k>(&self, known: &'k Known) -> Vec<&'k ChannelName> {
         let id = &known.release.id;
         let behind = |channel: &&ChannelName| {
             let key = (id.product.clone(), (*channel).clone());

@@ -83,6 +83,13 @@ impl World {
             metrics.rollback_ready.with_label_values(&labels).set(i64::from(ready));
         }
         pointer.is_none_or(|at| self.is_higher(product, &newest.release.id.version, &at.version))
+            && self.is_on_its_way(newest, channel, now)
+    }
+
+    /// Mirrors lack it still, or the channel is to come to it by itself. What is everywhere and waits for a hand, because
+    /// the channel is moved by hand, held or rolled back, is not on its way.
+    fn is_on_its_way(&self, known: &Known, channel: &ChannelName, now: Timestamp) -> bool {
+        self.channels_behind(known).contains(&channel) || !self.lacking(&known.release.id, now).is_empty()
     }
 
     /// The newest release that is meant for a channel and not withdrawn.
