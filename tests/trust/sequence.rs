@@ -80,6 +80,10 @@ async fn a_lower_sequence_is_refused_until_it_is_accepted_and_then_taken_in_like
     let site = at_seven().await;
     let nothing = site.local(Method::POST, "/v1/origin/accept").await;
     assert_eq!(nothing.status, 409, "{}", nothing.text());
+    for not_lower in [7, 8, u64::MAX] {
+        let typo = site.post("/v1/origin/accept", &json!({ "sequence": not_lower })).await;
+        assert_eq!(typo.status, 409, "{}", typo.text());
+    }
     // The same sequence with other contents is believed: people correct an index.
     site.write_origin("index.json", &index(7, &[MANIFEST, OLD_MANIFEST]));
     until_believed(&site).await;

@@ -49,12 +49,19 @@ impl World {
         self.dirty.other.push(Observation::Single { name: STORED_SEQUENCE, body });
     }
 
-    /// What a wish to accept a sequence comes to; without one it is what the origin shows.
+    /// What a wish to accept a sequence comes to; without one it is what the origin shows. A higher one than was seen
+    /// would have the origin refused until it gets there.
     pub(super) fn sequence_to_accept(&self, wanted: Option<u64>) -> Result<Action, Refused> {
         let sequence = wanted.or(self.refused_sequence).ok_or_else(|| {
             let text = "the origin shows no sequence that is refused, so there is nothing to accept";
             Refused::Forbidden(text.to_owned())
         })?;
+        let seen = self.sequence.unwrap_or_default();
+        if sequence >= seen {
+            return Err(Refused::Forbidden(format!(
+                "{sequence} is not lower than {seen}, which was seen: the origin may show it without being accepted"
+            )));
+        }
         Ok(Action::OriginAccept { sequence })
     }
 
