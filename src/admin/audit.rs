@@ -1,7 +1,9 @@
 //! Who changed what, when and why.
 
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::store::Order;
 
 use super::{Admin, Body, Refusal, answers, query};
 
@@ -25,7 +27,15 @@ impl Admin {
         let orders =
             orders.map_err(|why| Refusal::Unavailable(format!("the audit cannot be read: {why}")))?;
         let next = orders.last().filter(|last| orders.len() == limit && last.id > 1).map(|last| last.id);
+        let orders: Vec<Value> = orders.iter().map(shown).collect();
         let page = json!({ "orders": orders, "next": next });
         Ok(answers::json(StatusCode::OK, &page))
     }
+}
+
+/// An order as it is told: its moment as text, as in every other answer.
+pub(super) fn shown(order: &Order) -> Value {
+    let mut shown = json!(order);
+    shown["at"] = json!(order.at.to_string());
+    shown
 }

@@ -10,11 +10,12 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::catalog::ReleaseId;
-use crate::model::{ChannelName, MirrorName, ProductName, Role, Version};
-use crate::store::Action;
+use crate::model::{ChannelName, MirrorName, ProductName, Role, Version, is_reserved_actor};
+use crate::store::{Action, NewOrder};
 use crate::workers::fact::{Instruction, Refused, Wish};
 use crate::workers::report::Topic;
 
+use super::audit::shown;
 use super::auth::Caller;
 use super::{Admin, Body, Refusal, answers, mirror, no, product};
 
@@ -87,6 +88,20 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Version>>, 
     Option::<Version>::deserialize(from).map(Some)
 }
 
+impl Said {
+    /// What is too long to be written down is refused as what it is: the caller's mistake.
+    fn check_lengths(&self) -> Result<(), Refusal> {
+        for (what, text, most) in
+            [("actor", &self.actor, NewOrder::ACTOR_MAX), ("reason", &self.reason, NewOrder::REASON_MAX)]
+        {
+            if text.as_ref().is_some_and(|text| text.len() > most) {
+                return Err(Refusal::BadRequest(format!("the {what} is too long: at most {most} bytes")));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Operation {
     /// The operation that a path names; `None` where it names none.
     pub(super) fn of(segments: &[&str]) -> Option<Result<Self, Refusal>> {
@@ -152,6 +167,9 @@ impl Operation {
                 Ok(Some(Wish::Promote { release, channel, expected, force: said.force }))
             }
             Self::Release(ReleaseVerb::Withdraw, ReleaseId { product, version }) => {
+                if said.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+                    return Err(Refusal::BadRequest("say the reason: visitors read it".to_owned()));
+                }
                 let replacement = said.replacement.clone();
                 plain(Action::ReleaseWithdraw { product, version, replacement })
             }
@@ -185,7 +203,7 @@ impl Admin {
         let Some(wish) = operation.wish(&said)? else { return self.poll().await };
         let actor = match caller {
             Caller::Token(name) => name,
-            Caller::Local => said.actor.take().unwrap_or_else(|| "socket".to_owned()),
+            Caller::Local => local(said.actor.take().unwrap_or_default()),
         };
         let instruction = Instruction { actor, reason: said.reason.unwrap_or_default(), wish };
         match self.handle.order(instruction).await {
@@ -193,7 +211,7 @@ impl Admin {
                 if looks_again {
                     self.poll.notify_one();
                 }
-                Ok(answers::json(StatusCode::OK, &json!({ "order": order })))
+                Ok(answers::json(StatusCode::OK, &json!({ "order": shown(&order) })))
             }
             Err(refused) => Err(refused.into()),
         }
@@ -228,6 +246,16 @@ impl From<Refused> for Refusal {
     }
 }
 
+/// Who is at the socket, by their own word. The names of the service and of the origin, who give orders as well, are
+/// nobody else's.
+fn local(name: String) -> String {
+    match &*name {
+        "" => "socket".to_owned(),
+        name if is_reserved_actor(name) => format!("{name} (socket)"),
+        _ => name,
+    }
+}
+
 async fn read(request: Request<Incoming>) -> Result<Said, Refusal> {
     let body = timeout(BODY_DEADLINE, Limited::new(request.into_body(), BODY_MAX).collect()).await;
     let bad = |why: String| Refusal::BadRequest(why);
@@ -236,5 +264,11 @@ async fn read(request: Request<Incoming>) -> Result<Said, Refusal> {
     if body.is_empty() {
         return Ok(Said::default());
     }
-    serde_json::from_slice(&body).map_err(|error| bad(format!("the body is not what it should be: {error}")))
+    // A list would be taken for the fields in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad("the body is not what it should be: a JSON object".to_owned()));
+    }
+    let said: Said = serde_json::from_slice(&body)
+        .map_err(|error| bad(format!("the body is not what it should be: {error}")))?;
+    said.check_lengths().map(|()| said)
 }

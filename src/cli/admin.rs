@@ -6,6 +6,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde_json::json;
 
 use super::outcome::{CliError, Exit, complain, print};
+use crate::model::is_reserved_actor;
 
 /// Random bytes in a token: nobody guesses 256 bits, so a plain hash of it can stand in the configuration.
 const TOKEN_BYTES: usize = 32;
@@ -43,9 +44,12 @@ enum RoleName {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
-        true => Err("write up to 128 bytes of text".to_owned()),
-        false => Ok(text.to_owned()),
+    match () {
+        () if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) => {
+            Err("write up to 128 bytes of text".to_owned())
+        }
+        () if is_reserved_actor(text) => Err("the audit names the service or the origin so".to_owned()),
+        () => Ok(text.to_owned()),
     }
 }
 

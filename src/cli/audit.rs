@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::outcome::{CliError, Exit, print, printable};
 use super::service::Service;
 use super::table::{Align, Table};
-use crate::model::Timestamp;
 
 /// Orders that one question asks for.
 const PAGE: usize = 1000;
@@ -83,10 +82,9 @@ fn table(orders: &[Value]) -> String {
     ]);
     for order in orders {
         let text = |key: &str| order[key].as_str().map_or_else(String::new, |text| printable(text, 300));
-        let at = order["at"].as_i64().map(|at| Timestamp::from_millis(at).to_string());
         table.row([
             order["id"].to_string(),
-            at.unwrap_or_default(),
+            text("at"),
             text("actor"),
             what(&order["action"]),
             text("reason"),
@@ -119,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_order_is_one_line() {
-        let order = json!({ "id": 7, "at": 1_763_632_800_000_i64, "actor": "ci", "reason": "ship\nit",
+        let order = json!({ "id": 7, "at": "2025-11-20T10:00:00Z", "actor": "ci", "reason": "ship\nit",
             "action": { "kind": "channel_move", "product": "tool", "channel": "stable", "from": null, "to": "1.8.2" } });
         let text = table(&[order]);
         assert_eq!(text.lines().count(), 2, "{text}");

@@ -4,7 +4,7 @@ use super::document::{Documents, Unique};
 use super::reader::Section;
 use super::value::Value;
 use super::values::{Admin, AdminToken, Gate, GateMode};
-use crate::model::{Check, Role, Sha256};
+use crate::model::{Check, Role, Sha256, is_reserved_actor};
 
 /// Most lines of gates, and most tokens.
 const ENTRIES_MAX: usize = 1000;
@@ -58,6 +58,11 @@ fn token(mut section: Section<'_>, names: &mut Unique, digests: &mut Unique) -> 
     let name = section.require("name", "\"ci\"", |value| {
         let spot = value.spot().clone();
         let name = name(value)?;
+        if is_reserved_actor(&name) {
+            let message =
+                format!("{name:?} is how the audit names what the service and the origin do by themselves");
+            return spot.refuse(message, "use another name");
+        }
         names.claim(&spot, &name).map(|()| name)
     });
     let words: Vec<(&str, Role)> = Role::ALL.iter().map(|role| (role.as_str(), *role)).collect();

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows the configuration or reads a clock. Each type is made by one fallible step and cannot
 //! be wrong afterwards.
 
+pub mod actor;
 mod digest;
 mod geo;
 mod mirror;
@@ -11,6 +12,7 @@ mod reason;
 mod time;
 mod version;
 
+pub use actor::is_reserved_actor;
 pub use digest::{BadDigest, Fingerprint, Sha256, Sha512};
 pub use geo::{Asn, BadCountry, BadLocation, Country, Direction, Location};
 pub use mirror::{AssetIndex, MirrorId, MirrorSet, RegionId};

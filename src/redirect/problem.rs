@@ -44,6 +44,12 @@ pub fn gone(
     response
 }
 
+/// Text that people and pipelines wrote, as one line that a terminal can be shown.
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn tell(
     status: StatusCode,
     detail: &str,
@@ -64,7 +70,7 @@ fn tell(
             ("application/problem+json", format!("{problem}\n"))
         }
         Told::Line if detail.is_empty() => ("text/plain; charset=utf-8", format!("{title}\n")),
-        Told::Line => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
+        Told::Line => ("text/plain; charset=utf-8", format!("{title}: {}\n", one_line(detail))),
     };
     let mut response = Response::new(Body::new(Bytes::from(body)));
     *response.status_mut() = status;

@@ -151,6 +151,16 @@ fn gates_tiers_and_tokens_are_checked() {
         ("notify = { command = [\"a\\u0000\"] }", "6:23: mirror[0].notify.command[0]:", "NUL"),
         ("[admin]\nlook = \"closed\"", "7:8: admin.look:", "none of \"open\", \"token\""),
         ("[admin]\ntoken = \"secret\"", "7:9: admin.token:", "[[token]]"),
+        (
+            &token(&format!("sha256 = \"{DIGEST}\"")).replace("\"ci\"", "\"waypost\""),
+            "7:8: admin.token[0].name:",
+            "the service and the origin",
+        ),
+        (
+            &token(&format!("sha256 = \"{DIGEST}\"")).replace("\"ci\"", "\"origin\""),
+            "7:8: admin.token[0].name:",
+            "the service and the origin",
+        ),
         (&token(""), "6:1: admin.token[0]:", "`sha256` is missing"),
         (&token("sha256 = \"hunter2\""), "9:10: admin.token[0].sha256:", "is no SHA-256"),
         (&token(&format!("sha256 = \"{DIGEST}00\"")), "9:10: admin.token[0].sha256:", "is no SHA-256"),

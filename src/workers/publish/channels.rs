@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Promote, Ready};
 use crate::health::{Copies, State};
-use crate::model::{ChannelName, MirrorName, ProductName, RegionId, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, ProductName, RegionId, Timestamp, Version, actor};
 use crate::store::Action;
 
 use super::mirrors::MirrorState;
@@ -16,8 +16,6 @@ use super::world::World;
 /// A mirror that has been down for this long does not hold a release up.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(3600);
 
-/// Who moves channels when nobody does.
-const AUTOMATIC: &str = "waypost";
 /// Most releases that are looked at, of those that a channel may wait for, when somebody asks.
 const WAITING_MAX: usize = 20;
 
@@ -126,7 +124,11 @@ impl World {
             pointer.above.as_ref().filter(kept_from).cloned()
         });
         let (product, channel) = key;
-        Due { actor: AUTOMATIC, reason, action: Action::ChannelMove { product, channel, from, to, above } }
+        Due {
+            actor: actor::SERVICE,
+            reason,
+            action: Action::ChannelMove { product, channel, from, to, above },
+        }
     }
 
     /// Whether a channel points to a release that is withdrawn.

@@ -187,7 +187,9 @@ impl World {
     fn stopped(&self, id: &ReleaseId, since: Timestamp) -> Option<String> {
         let ReleaseId { product, version } = id;
         if let Some(withdrawal) = self.withdrawn.get(id) {
-            let instead = withdrawal.replacement.as_ref();
+            let of = |version: &Version| ReleaseId { product: product.clone(), version: version.clone() };
+            let is_good = |version: &&Version| !self.withdrawn.contains_key(&of(version));
+            let instead = withdrawal.replacement.as_ref().filter(is_good);
             let instead = instead.map(|version| format!("; take {version} instead")).unwrap_or_default();
             return Some(format!("{product} {version} is withdrawn: {}{instead}", withdrawal.reason));
         }

@@ -201,6 +201,9 @@ impl World {
     }
 
     fn channels_report(&self, product: Option<&ProductName>, now: Timestamp) -> Report {
+        if product.is_some_and(|product| !self.is_known(product)) {
+            return None;
+        }
         let configured = self.prepared.config.products.iter();
         let configured = configured.flat_map(|p| p.channels.iter().map(|c| (p.name.clone(), c.clone())));
         let waiting = self.waiting(now);
@@ -212,6 +215,13 @@ impl World {
             self.channel_line(&key, waiting)
         });
         Some(json!({ "channels": lines.collect::<Vec<_>>() }))
+    }
+
+    /// Whether a product is configured, has a release or a channel that points somewhere.
+    fn is_known(&self, product: &ProductName) -> bool {
+        self.prepared.config.products.iter().any(|configured| configured.name == *product)
+            || self.releases.keys().any(|id| id.product == *product)
+            || self.pointers.keys().any(|(of, _)| of == product)
     }
 
     fn channel_line(&self, key: &ChannelKey, waiting: &[(&ReleaseId, Readiness)]) -> Value {

@@ -10,7 +10,7 @@ use crate::catalog::ReleaseId;
 use crate::catalog::index::IndexWithdrawal;
 use crate::config::Mirror;
 use crate::health::Copies;
-use crate::model::{ProductName, Version};
+use crate::model::{ProductName, Version, actor};
 use crate::snapshot::{ChannelView, ReleaseView, WithdrawnView};
 use crate::store::Action;
 use crate::workers::fact::Refused;
@@ -18,8 +18,6 @@ use crate::workers::fact::Refused;
 use super::channels::Due;
 use super::world::{Withdrawal, World};
 
-/// In whose name the origin withdraws.
-const ORIGIN: &str = "origin";
 /// Most withdrawals of an index that are looked at: each one that is new waits for the disk.
 const LISTED_MAX: usize = 10_000;
 
@@ -57,7 +55,7 @@ impl World {
         let listed = &self.origin_withdrawals.listed;
         let is_news = |(id, (reason, replacement)): &(&ReleaseId, &(String, Option<Version>))| {
             self.withdrawn.get(*id).is_none_or(|known| {
-                known.actor == ORIGIN && (&known.reason, &known.replacement) != (reason, replacement)
+                known.actor == actor::ORIGIN && (&known.reason, &known.replacement) != (reason, replacement)
             })
         };
         let by_index = listed
@@ -168,5 +166,5 @@ impl World {
 
 fn due(id: &ReleaseId, reason: String, replacement: Option<Version>) -> Due {
     let ReleaseId { product, version } = id.clone();
-    Due { actor: ORIGIN, reason, action: Action::ReleaseWithdraw { product, version, replacement } }
+    Due { actor: actor::ORIGIN, reason, action: Action::ReleaseWithdraw { product, version, replacement } }
 }
