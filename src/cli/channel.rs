@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admin_client::Answer;
 use super::outcome::{CliError, Exit, print, printable};
@@ -92,6 +92,8 @@ struct Waiting {
     version: String,
     #[serde(default)]
     lacking: Vec<String>,
+    #[serde(default)]
+    blocked: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,7 +146,7 @@ async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
         }
     }
     match service.json {
-        true => print(answer.text()),
+        true => print(chosen(&answer, channel.as_ref())?.to_string()),
         false => {
             let now = SystemClock.now();
             let pages: Vec<String> = listing.channels.iter().map(|channel| page(channel, now)).collect();
@@ -152,6 +154,15 @@ async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The service's JSON, of the one channel where one was asked for.
+fn chosen(answer: &Answer, channel: Option<&ChannelName>) -> Result<Value, CliError> {
+    let mut report: Value = answer.read()?;
+    if let (Some(channel), Some(channels)) = (channel, report["channels"].as_array_mut()) {
+        channels.retain(|one| one["channel"] == **channel);
+    }
+    Ok(report)
 }
 
 async fn order(args: &OrderArgs, verb: &str, done: &str) -> Result<Exit, CliError> {
@@ -166,11 +177,18 @@ async fn rollback(args: &RollbackArgs) -> Result<Exit, CliError> {
     if let Some(Expected(version)) = &args.expect {
         body["expected"] = json!(version);
     }
-    let told = |answer: &Answer| {
-        let to = answer.read::<Moved>()?.order.action.to;
-        Ok(format!("{product} {channel} points to {}", printable(&to, 200)))
-    };
+    let told = |answer: &Answer| moved(product, channel, answer);
     service.order(&target(product, channel, "rollback"), reason, body, told).await
+}
+
+/// Where an order has moved a channel, in the release's own spelling.
+pub(super) fn moved(
+    product: &ProductName,
+    channel: &ChannelName,
+    answer: &Answer,
+) -> Result<String, CliError> {
+    let to = answer.read::<Moved>()?.order.action.to;
+    Ok(format!("{product} {channel} points to {}", printable(&to, 200)))
 }
 
 fn target(product: &ProductName, channel: &ChannelName, verb: &str) -> String {
@@ -197,9 +215,15 @@ impl Channel {
     }
 
     fn waits_for(&self) -> String {
-        let told = |waiting: &Waiting| match waiting.lacking.as_slice() {
-            [] => waiting.version.clone(),
-            lacking => format!("{}: {}", waiting.version, lacking.join(", ")),
+        let told = |waiting: &Waiting| {
+            let mut why = waiting.blocked.clone();
+            if !waiting.lacking.is_empty() {
+                why.push(waiting.lacking.join(", "));
+            }
+            match why.as_slice() {
+                [] => waiting.version.clone(),
+                why => format!("{}: {}", waiting.version, why.join("; ")),
+            }
         };
         self.waiting.iter().map(told).collect::<Vec<_>>().join("; ")
     }
@@ -255,13 +279,13 @@ mod tests {
         let report = json!({ "channels": [{
             "product": "tool", "channel": "stable", "version": "1.8.1", "since": "2026-11-20T10:00:00Z",
             "promote": "manual", "held": true, "above": "1.8.2", "gone": false, "history": ["1.8.0", "1.8.1"],
-            "waiting": [{ "version": "1.8.2", "lacking": ["fra", "sin"] }],
+            "waiting": [{ "version": "1.8.2", "lacking": ["fra", "sin"], "blocked": ["hashes: one is wrong"] }],
         }, { "product": "tool", "channel": "beta", "version": null, "since": null }] });
         let listing: Listing = serde_json::from_value(report).unwrap();
         let text = table(&listing.channels, now);
         for part in [
             "2 h ago",
-            "1.8.2: fra, sin",
+            "1.8.2: hashes: one is wrong; fra, sin",
             "held, moved by hand only, set by hand; moves above 1.8.2",
             "nothing yet",
         ] {

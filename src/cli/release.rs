@@ -88,6 +88,16 @@ struct Release {
     files: Vec<File>,
     #[serde(default)]
     holders: Vec<Holder>,
+    withdrawn: Option<Withdrawn>,
+    holders_left: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Withdrawn {
+    at: String,
+    actor: String,
+    reason: String,
+    replacement: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +141,21 @@ struct Holder {
     complete: bool,
     copies: Copies,
     trouble: Option<Vec<Trouble>>,
+}
+
+impl Withdrawn {
+    /// Who withdrew a release, when and why, what to take instead, and which mirrors hold files of it still.
+    fn lines(&self, left: &[String], now: Timestamp) -> String {
+        let (who, why) = (printable(&self.actor, 200), printable(&self.reason, 2000));
+        let mut text = format!("withdrawn  {} by {who}: {why}\n", span::relative(&self.at, now));
+        if let Some(replacement) = &self.replacement {
+            text += &format!("instead    {}\n", printable(replacement, 200));
+        }
+        if !left.is_empty() {
+            text += &format!("still on   {}\n", printable(&left.join(", "), 2000));
+        }
+        text
+    }
 }
 
 /// Runs one of them.
@@ -201,6 +226,7 @@ fn table(listing: &Listing, now: Timestamp) -> String {
         ("COMPLETE ON", Align::Left),
         ("PUBLISHED", Align::Left),
         ("WAITING FOR", Align::Left),
+        ("REMARKS", Align::Left),
     ]);
     for release in &listing.releases {
         releases.row([
@@ -212,6 +238,7 @@ fn table(listing: &Listing, now: Timestamp) -> String {
             format!("{} of {} mirrors", release.mirrors_complete, release.mirrors),
             span::relative(&release.published_at, now),
             waiting(release).join("; "),
+            release.withdrawn.as_ref().map_or_else(String::new, |of| format!("withdrawn: {}", of.reason)),
         ]);
     }
     let mut text = releases.render();
@@ -234,6 +261,9 @@ fn table(listing: &Listing, now: Timestamp) -> String {
 
 /// The channels that do not point to a release because it is not ready, and the mirrors that lack it.
 fn waiting(release: &Release) -> Vec<String> {
+    if release.withdrawn.is_some() {
+        return Vec::new();
+    }
     let pointing = |channel| release.channels.contains(channel);
     let not_ready = release.readiness.iter().filter(|one| !one.ready && !pointing(&one.channel));
     let told = not_ready.map(|readiness| match readiness.lacking.as_slice() {
@@ -250,6 +280,9 @@ fn page(release: &Release, now: Timestamp) -> String {
     text += &format!("assets     {assets}, {}\n", ByteSize::b(*bytes).display().iec());
     let channels = if release.channels.is_empty() { "none".into() } else { release.channels.join(", ") };
     text += &format!("channels   {}\n", printable(&channels, 500));
+    if let Some(withdrawn) = &release.withdrawn {
+        text += &withdrawn.lines(release.holders_left.as_deref().unwrap_or_default(), now);
+    }
     for waiting in waiting(release) {
         text += &format!("waiting    {}\n", printable(&waiting, 1000));
     }
@@ -307,8 +340,19 @@ mod tests {
             "channels": [{ "product": "tool", "channel": "stable", "version": "1.8.1", "since": "2026-11-01T00:00:00Z" }],
             "refused": [], "origin": { "error": null, "read_at": "2026-11-20T11:59:59Z" },
         });
-        let text = table(&serde_json::from_value(report).unwrap(), now);
+        let text = table(&serde_json::from_value(report.clone()).unwrap(), now);
         for part in ["2.0 KiB", "1 of 3 mirrors", "2 h ago", "stable: fra, sin", "1.8.1", "19 d ago"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let mut withdrawn = report;
+        withdrawn["releases"][0]["withdrawn"] = json!({ "at": "2026-11-20T11:00:00Z", "actor": "ada",
+            "reason": "it deletes homes", "replacement": "1.8.1" });
+        withdrawn["releases"][0]["holders_left"] = json!(["fra"]);
+        let listing: Listing = serde_json::from_value(withdrawn).unwrap();
+        let text = table(&listing, now);
+        assert!(text.contains("withdrawn: it deletes homes") && !text.contains("stable: fra"), "{text}");
+        let text = page(&listing.releases[0], now);
+        for part in ["1 h ago by ada: it deletes homes", "instead    1.8.1", "still on   fra"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

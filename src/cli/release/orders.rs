@@ -1,11 +1,13 @@
 //! `waypost release promote|withdraw|restore`: orders about a release.
 
+use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::version;
 use crate::catalog::encode_path;
 use crate::cli::admin_client::Answer;
+use crate::cli::channel::moved;
 use crate::cli::outcome::{CliError, Exit, complain, printable};
 use crate::cli::service::Service;
 use crate::model::{ChannelName, ProductName, Version};
@@ -75,7 +77,7 @@ pub struct WithdrawArgs {
     #[command(flatten)]
     subject: Subject,
     /// Why; visitors read it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// What to take instead [default: what its channel falls back to]
     #[arg(long, value_name = "VERSION", value_parser = version)]
@@ -107,7 +109,7 @@ pub async fn promote(args: &PromoteArgs) -> Result<Exit, CliError> {
     if let Some(Expected(version)) = expect {
         body["expected"] = json!(version);
     }
-    let told = |_: &Answer| Ok(format!("{} {channel} points to {}", subject.product, subject.version));
+    let told = |answer: &Answer| moved(&subject.product, channel, answer);
     service.order(&subject.target("promote"), reason, body, told).await
 }
 
