@@ -132,6 +132,42 @@ async fn further_hosts_are_told_apart_by_the_host_header() {
 }
 
 #[tokio::test]
+async fn without_a_public_url_links_lead_back_to_the_host_that_was_asked() {
+    let hosts = HOSTS.replace("product = \"my-tool\"", "product = \"my-tool\"\nprefix = \"/get it\"");
+    let site = Site::builder()
+        .mirror("fra", |m| m.region("eu"))
+        .config(&hosts)
+        .release("my-tool", "1.8.2", &[(ARCHIVE, OLD)], &["stable"])
+        .release("my-tool", "1.9.0", &[(ARCHIVE, NEW)], &["stable"]);
+    let site = site.start().await;
+    site.until_channel("my-tool", "stable", "1.9.0").await;
+    let link = async |host: &str, path: &str, relation: &str| {
+        let answer = at(&site, host, path).await;
+        let links = answer.headers.get_all("link").iter().map(|link| link.to_str().unwrap().to_owned());
+        let link = links.into_iter().find(|link| link.contains(relation)).unwrap();
+        link[1..link.find('>').unwrap()].to_owned()
+    };
+    let names = [
+        ("get.example", "/get%20it", "/get%20it"),
+        ("files.example", "/releases/my-tool", "/releases/my-tool"),
+        ("nobody.example", "/my-tool", "/my-tool"),
+    ];
+    for (host, asked, led_to) in names {
+        let described = link(host, &format!("{asked}/stable/linux-amd64"), "describedby").await;
+        assert_eq!(described, format!("{led_to}/1.9.0/{ARCHIVE}.meta4"));
+        assert_eq!(at(&site, host, &described).await.status, 200, "{host}{described}");
+    }
+    site.post("/v1/releases/my-tool/1.9.0/withdraw", &json!({ "reason": "it eats files" })).await;
+    for (host, asked, led_to) in names {
+        for (path, name, status) in [("linux-amd64", ARCHIVE, 302), ("SHA256SUMS", "SHA256SUMS", 200)] {
+            let successor = link(host, &format!("{asked}/1.9.0/{path}"), "successor-version").await;
+            assert_eq!(successor, format!("{led_to}/1.8.2/{name}"));
+            assert_eq!(at(&site, host, &successor).await.status, status, "{host}{successor}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_host_is_known_over_http2_and_by_an_absolute_target_too() {
     let site = started(one_mirror().config(HOSTS)).await;
     let stream = TokioIo::new(TcpStream::connect(site.address()).await.unwrap());
@@ -194,7 +230,7 @@ async fn releases_json_lists_what_there_is_newest_first() {
     assert_eq!(
         releases[0]["assets"],
         json!([
-            { "name": ARCHIVE, "size": NEW.len(), "sha256": sha256(NEW), "platforms": ["amd64-linux"] },
+            { "name": ARCHIVE, "size": NEW.len(), "sha256": sha256(NEW), "platforms": ["linux-amd64"] },
             { "name": "notes.txt", "size": 3, "sha256": sha256(b"new") },
         ])
     );
@@ -303,6 +339,8 @@ async fn a_withdrawn_release_is_gone_by_every_name_and_listed_without_files() {
         (&gone["version"], &gone["assets"], &gone["channels"]),
         (&json!("2.0"), &json!(null), &json!([]))
     );
+    let only = at(&site, "get.example", "/releases.json").await.json();
+    assert_eq!(only, list);
     let withdrawn = &gone["withdrawn"];
     assert_eq!((&withdrawn["reason"], &withdrawn["replacement"]), (&json!("it eats files"), &json!("1.8.2")));
     assert!(withdrawn["at"].as_str().unwrap().ends_with('Z'));

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-/// A platform in its one spelling: known names translated, parts in alphabetical order, joined by `-`.
+/// A platform in its one spelling: known names translated, the system first, then the other parts in alphabetical order,
+/// joined by `-`.
 ///
-/// `linux-x86_64`, `amd64_linux` and `Linux-x64` are all `amd64-linux`.
+/// `linux-x86_64`, `amd64_linux` and `Linux-x64` are all `linux-amd64`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Platform(Box<str>);
 
@@ -34,6 +35,10 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("unknown", ""),
 ];
 
+/// What comes first in a platform, as people write it.
+const SYSTEMS: [&str; 9] =
+    ["linux", "darwin", "windows", "freebsd", "netbsd", "openbsd", "android", "ios", "illumos"];
+
 impl Platform {
     /// Reads a platform; `None` where the text cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
@@ -45,7 +50,7 @@ impl Platform {
         let translated: Vec<&str> = text.split(['-', '_']).map(translate).collect();
         let joined = translated.join("-");
         let mut parts: Vec<&str> = joined.split('-').filter(|part| !part.is_empty()).collect();
-        parts.sort_unstable();
+        parts.sort_unstable_by_key(|part| (!SYSTEMS.contains(part), *part));
         parts.dedup();
         if parts.is_empty() { None } else { Some(Self(parts.join("-").into())) }
     }

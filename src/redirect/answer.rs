@@ -177,7 +177,7 @@ fn refusal<'s>(
     let response = match why {
         Why::Withdrawn(withdrawn, asset) => {
             let replacement = withdrawn.replacement.as_ref().map(|view| (&*view.release, asset));
-            gone(snapshot, detail, replacement, inquiry.headers)
+            gone(snapshot, names::linking(snapshot, inquiry), detail, replacement, inquiry.headers)
         }
         _ => problem(status, detail, inquiry.headers, Some(&snapshot.settings.cache_control)),
     };
@@ -220,7 +220,8 @@ fn deliver<'s>(
     }
     match snapshot.router().choose(&ask, snapshot.settings.alternates) {
         Some(pick) => {
-            let response = headers::redirect(snapshot, release, release.asset(asset), &pick);
+            let host = names::linking(snapshot, inquiry);
+            let response = headers::redirect(snapshot, host, release, release.asset(asset), &pick);
             Answer { response, facts: Facts { mirror: Some(pick.mirror), ..about(Outcome::Redirected, of) } }
         }
         None => {

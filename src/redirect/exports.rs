@@ -40,7 +40,7 @@ struct Line<'a> {
     version: &'a Version,
     #[serde(skip_serializing_if = "Option::is_none")]
     published_at: Option<String>,
-    /// Channels that point to it now.
+    /// Channels that lead to it now; none to a withdrawn one.
     channels: Vec<&'a str>,
     /// Channels that its manifest names.
     labels: Vec<&'a str>,
@@ -75,7 +75,7 @@ struct Asset<'a> {
 pub fn releases_json(product: &ProductView) -> Bytes {
     let mut left = ASSETS_MAX;
     let good = product.releases.iter().map(|view| Line::of(view, product, &mut left));
-    let withdrawn = product.withdrawn.values().map(|view| Line::of_withdrawn(view, product));
+    let withdrawn = product.withdrawn.values().map(|view| Line::of_withdrawn(view));
     let mut releases: Vec<Line<'_>> = good.chain(withdrawn).collect();
     releases.sort_by(|a, b| b.version.precedence(a.version));
     json(&Releases {
@@ -125,13 +125,11 @@ impl<'a> Line<'a> {
     }
 
     /// Of a withdrawn release nothing is listed that could be fetched.
-    fn of_withdrawn(view: &'a WithdrawnView, product: &'a ProductView) -> Self {
-        let points =
-            |channel: &&ChannelView| channel.gone.as_ref().is_some_and(|gone| gone.version == view.version);
+    fn of_withdrawn(view: &'a WithdrawnView) -> Self {
         Self {
             version: &view.version,
             published_at: None,
-            channels: product.channels.iter().filter(points).map(|channel| &*channel.name).collect(),
+            channels: Vec::new(),
             labels: Vec::new(),
             notes_url: None,
             assets: None,

@@ -8,7 +8,8 @@ use data_encoding::BASE64;
 use http::header::{CACHE_CONTROL, LINK, LOCATION, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
-use crate::catalog::{Asset, Release};
+use crate::catalog::{Asset, Release, encode_path};
+use crate::config::Host;
 use crate::model::AssetIndex;
 use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
 use crate::snapshot::Snapshot;
@@ -77,6 +78,20 @@ impl Values<'_> {
         }
     }
 
+    /// `<` and this service's own URL of the asset, as it is on the host that was asked.
+    fn put_link(&mut self, snapshot: &Snapshot, host: Option<&Host>) {
+        match host {
+            None => {
+                self.put(snapshot.settings.link_open.as_bytes());
+                self.put_canonical_path();
+            }
+            Some(host) => {
+                self.put(open_on(host, self.release).as_bytes());
+                self.put(self.asset.url_path().as_bytes());
+            }
+        }
+    }
+
     /// `SHA-256=<base64>` (RFC 3230; what download managers check today).
     fn put_digest(&mut self) {
         let mut value = *b"SHA-256=00000000000000000000000000000000000000000000";
@@ -102,7 +117,13 @@ impl Values<'_> {
 }
 
 /// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description).
-pub fn redirect(snapshot: &Snapshot, release: &Release, asset: &Asset, pick: &Pick) -> Response<Body> {
+pub fn redirect(
+    snapshot: &Snapshot,
+    host: Option<&Host>,
+    release: &Release,
+    asset: &Asset,
+    pick: &Pick,
+) -> Response<Body> {
     let settings = &snapshot.settings;
     let buffer = Vec::with_capacity(ROOM);
     let mut values = Values { release, asset, path: None, buffer, ends: [0; VALUES_MAX], count: 0 };
@@ -122,8 +143,7 @@ pub fn redirect(snapshot: &Snapshot, release: &Release, asset: &Asset, pick: &Pi
         values.put(mirror.link_tails[place].as_bytes());
         values.end();
     }
-    values.put(settings.link_open.as_bytes());
-    values.put_canonical_path();
+    values.put_link(snapshot, host);
     values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
     values.end();
 
@@ -137,6 +157,15 @@ pub fn redirect(snapshot: &Snapshot, release: &Release, asset: &Asset, pick: &Pi
     response
 }
 
+/// `<` and the path of a release on a further host, below its prefix; its own product is left out there.
+fn open_on(host: &Host, release: &Release) -> String {
+    let below = match release.url_prefix.split_once('/') {
+        Some((_, version)) if host.product.as_ref() == Some(&release.id.product) => version,
+        _ => &*release.url_prefix,
+    };
+    format!("<{}/{below}", encode_path(&host.prefix))
+}
+
 /// The asset's own URL at this service; a path where no public URL is configured.
 pub fn write_canonical(snapshot: &Snapshot, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
     for part in [&*snapshot.settings.public_url, "/", &release.url_prefix, asset.url_path()] {
@@ -146,10 +175,18 @@ pub fn write_canonical(snapshot: &Snapshot, release: &Release, asset: &Asset, ou
 
 /// A link to the asset of a withdrawn release's replacement, else to the replacement's checksums, which every release
 /// has (RFC 5829 section 3.3).
-pub fn successor(snapshot: &Snapshot, release: &Release, asset: Option<AssetIndex>) -> HeaderValue {
+pub fn successor(
+    snapshot: &Snapshot,
+    host: Option<&Host>,
+    release: &Release,
+    asset: Option<AssetIndex>,
+) -> HeaderValue {
     let name = asset.map_or("SHA256SUMS", |asset| release.asset(asset).url_path());
-    let link =
-        [&*snapshot.settings.link_open, &*release.url_prefix, name, ">; rel=successor-version"].concat();
+    let open = match host {
+        None => [&*snapshot.settings.link_open, &*release.url_prefix].concat(),
+        Some(host) => open_on(host, release),
+    };
+    let link = [&*open, name, ">; rel=successor-version"].concat();
     // Written as the links of a redirect are.
     HeaderValue::from_maybe_shared(Bytes::from(link)).unwrap_or(HeaderValue::from_static(""))
 }

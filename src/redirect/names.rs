@@ -39,6 +39,16 @@ pub fn find<'s>(
     settings.aliases.find(paths, meaning).unwrap_or(found)
 }
 
+/// The configured host on which links have to be told for the names of that host: where there is no public URL that
+/// they could begin with.
+pub fn linking<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>) -> Option<&'s Host> {
+    let settings = &*snapshot.settings;
+    if settings.hosts.is_empty() || !settings.public_url.is_empty() {
+        return None;
+    }
+    host(&settings.hosts, inquiry)
+}
+
 /// The configured host that a request is for: by `:authority` or an absolute request target, else by the Host header
 /// (RFC 9112 section 3.2).
 fn host<'s>(hosts: &'s FxHashMap<Box<str>, Host>, inquiry: &Inquiry<'_>) -> Option<&'s Host> {

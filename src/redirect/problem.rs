@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::catalog::Release;
+use crate::config::Host;
 use crate::model::AssetIndex;
 use crate::snapshot::Snapshot;
 
@@ -31,6 +32,7 @@ pub fn problem(
 /// one like the one that was asked for.
 pub fn gone(
     snapshot: &Snapshot,
+    host: Option<&Host>,
     reason: &str,
     replacement: Option<(&Release, Option<AssetIndex>)>,
     request: &HeaderMap,
@@ -39,7 +41,7 @@ pub fn gone(
     let cache = Some(&snapshot.settings.cache_control);
     let mut response = tell(StatusCode::GONE, reason, version, request, cache);
     if let Some((release, asset)) = replacement {
-        response.headers_mut().insert(LINK, successor(snapshot, release, asset));
+        response.headers_mut().insert(LINK, successor(snapshot, host, release, asset));
     }
     response
 }
