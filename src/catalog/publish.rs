@@ -49,6 +49,8 @@ pub struct CreateOptions {
     pub version: Version,
     /// Its channels. Empty: those it has, or none.
     pub channels: Vec<ChannelName>,
+    /// What a complete release holds; what is empty leaves the manifest's.
+    pub expects: Expects,
     /// When it was published. `None`: what its manifest says, or `now`.
     pub published_at: Option<Timestamp>,
     /// The moment it is.
@@ -196,8 +198,6 @@ pub(super) struct Batch {
     pub notes: Vec<String>,
     /// Release notes, where the manifest has none yet.
     pub notes_url: Option<String>,
-    /// What a complete release holds; what is empty leaves the manifest's.
-    pub expects: Expects,
 }
 
 /// Publishes a folder's files as a release. Doing it again with the same files changes nothing; further files are added.
@@ -365,7 +365,7 @@ fn assemble(options: &CreateOptions, old: Option<&Manifest>, batch: &Batch, hash
     }
     manifest.published_at = options.published_at.or(manifest.published_at).or(Some(options.now));
     manifest.notes_url = manifest.notes_url.or_else(|| batch.notes_url.clone());
-    let Expects { platforms, sidecars, .. } = &batch.expects;
+    let Expects { platforms, sidecars, .. } = &options.expects;
     if !platforms.is_empty() {
         manifest.expects.platforms = platforms.clone();
     }

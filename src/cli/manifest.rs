@@ -32,6 +32,8 @@ pub struct CreateArgs {
     /// A channel that the release is meant for; may be repeated
     #[arg(long = "channel", value_name = "CHANNEL")]
     pub channels: Vec<ChannelName>,
+    #[command(flatten)]
+    pub expected: ExpectedArgs,
     /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
     pub in_place: bool,
@@ -70,12 +72,8 @@ pub struct ImportArgs {
     /// Publishes files that no list names as well
     #[arg(long)]
     pub all: bool,
-    /// A platform that a complete release has; may be repeated
-    #[arg(long = "expect-platform", value_name = "PLATFORM", value_parser = platform)]
-    pub platforms: Vec<String>,
-    /// A suffix such as .minisig that every file of a complete release has a sidecar with; may be repeated
-    #[arg(long = "expect-sidecar", value_name = "SUFFIX", value_parser = suffix)]
-    pub sidecars: Vec<String>,
+    #[command(flatten)]
+    pub expected: ExpectedArgs,
     /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
     pub in_place: bool,
@@ -85,6 +83,23 @@ pub struct ImportArgs {
     /// Prints the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a complete release holds: while something of it is missing, no channel moves to the release.
+#[derive(Debug, clap::Args)]
+pub struct ExpectedArgs {
+    /// A platform that a complete release has; may be repeated
+    #[arg(long = "expect-platform", value_name = "PLATFORM", value_parser = platform)]
+    platforms: Vec<String>,
+    /// A suffix such as .minisig that every file of a complete release has a sidecar with; may be repeated
+    #[arg(long = "expect-sidecar", value_name = "SUFFIX", value_parser = suffix)]
+    sidecars: Vec<String>,
+}
+
+impl From<ExpectedArgs> for Expects {
+    fn from(ExpectedArgs { platforms, sidecars }: ExpectedArgs) -> Self {
+        Self { platforms, sidecars, ..Self::default() }
+    }
 }
 
 fn version(text: &str) -> Result<Version, BadVersion> {
@@ -114,6 +129,7 @@ pub fn create(args: CreateArgs) -> Exit {
         product: args.product,
         version: args.version,
         channels: args.channels,
+        expects: args.expected.into(),
         published_at: args.published_at,
         now: SystemClock.now(),
         placement: if args.in_place { Placement::InPlace } else { Placement::Copy },
@@ -148,7 +164,7 @@ pub fn import(args: ImportArgs) -> Exit {
         from: args.from,
         github: args.github,
         all: args.all,
-        expects: Expects { platforms: args.platforms, sidecars: args.sidecars, ..Expects::default() },
+        expects: args.expected.into(),
     };
     let bar = Bar::new();
     let result = import::import(&options, &bar);
@@ -276,6 +292,15 @@ mod tests {
         let mut odd = line("d", "o", "1");
         odd.extend(["--channel", "1.2"]);
         assert!(Line::try_parse_from(odd).is_err());
+        for (expected, fits) in [
+            (["--expect-platform", "linux-amd64"], true),
+            (["--expect-platform", "linux/amd64"], false),
+            (["--expect-sidecar", ".minisig"], true),
+            (["--expect-sidecar", "minisig"], false),
+        ] {
+            let line = [line("d", "o", "1.8.2"), expected.to_vec()].concat();
+            assert_eq!(Line::try_parse_from(line).is_ok(), fits, "{expected:?}");
+        }
     }
 
     #[test]

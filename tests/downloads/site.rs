@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use waypost::app::{App, AppError};
+use waypost::catalog::manifest::Expects;
 use waypost::catalog::publish::{CreateOptions, Placement, create};
 use waypost::config;
 use waypost::model::{SystemClock, Timestamp};
@@ -251,6 +252,7 @@ fn publish(folder: &Path) {
         product: "tool".parse().unwrap(),
         version: waypost::model::Version::parse("1.8.2").unwrap(),
         channels: vec!["stable".parse().unwrap()],
+        expects: Expects::default(),
         published_at: None,
         now: Timestamp::from_millis(1_790_000_000_000),
         placement: Placement::Copy,

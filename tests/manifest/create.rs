@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use waypost::catalog::folder::list_manifests;
 use waypost::catalog::index::Index;
-use waypost::catalog::manifest::Manifest;
+use waypost::catalog::manifest::{Expects, Manifest};
 use waypost::catalog::publish::{CreateError, CreateOptions, Created, Outcome, Placement, Progress, create};
 use waypost::model::{ChannelName, ProductName, Timestamp, Version};
 
@@ -40,6 +40,7 @@ impl Site {
             product: ProductName::new("tool").unwrap(),
             version: Version::parse(version).unwrap(),
             channels: vec![ChannelName::new("stable").unwrap()],
+            expects: Expects::default(),
             published_at: None,
             now: Timestamp::from_millis(1_700_000_000_000),
             placement: Placement::Copy,
@@ -165,6 +166,17 @@ fn further_files_are_added_and_what_people_wrote_into_the_manifest_stays() {
     assert_eq!(again.manifest.pipeline.as_deref(), Some("by hand"));
     assert_eq!(again.manifest.assets[0].kind.as_deref(), Some("special"));
     assert_eq!(again.manifest.assets[0].sidecars.len(), 1);
+}
+
+#[test]
+fn what_a_complete_release_holds_is_said_once_and_stays() {
+    let site = Site::new(&[("tool_linux_amd64.tar.gz", "abc")]);
+    let (platforms, sidecars) = (vec!["linux-amd64".to_owned()], vec![".minisig".to_owned()]);
+    let expects = Expects { platforms, sidecars, ..Expects::default() };
+    let options = CreateOptions { expects: expects.clone(), ..site.options("1.8.2") };
+    assert_eq!(create(&options, &()).unwrap().manifest.expects, expects);
+    let again = site.create("1.8.2").unwrap();
+    assert_eq!((again.outcome, again.manifest.expects), (Outcome::Unchanged, expects));
 }
 
 #[test]

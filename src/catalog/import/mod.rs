@@ -147,7 +147,7 @@ pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<Import
     let create = create_options(options, &sources)?;
     let notes_url = sources.iter().find_map(|source| source.notes_url.clone());
     let batch = Join::new(lying, options).all(sources);
-    let batch = Batch { notes_url, expects: options.expects.clone(), ..batch };
+    let batch = Batch { notes_url, ..batch };
     let created = publish::put(&create, &Places::find(&create)?, batch, progress)?;
     Ok(Imported { created, format, list: first })
 }
@@ -236,6 +236,7 @@ fn create_options(options: &ImportOptions, sources: &[Source]) -> Result<CreateO
         product: options.product.clone().or_else(told).ok_or_else(|| unclear("product"))?,
         version: version.ok_or_else(|| unclear("version"))?,
         channels: options.channels.clone(),
+        expects: options.expects.clone(),
         published_at: options.published_at.or_else(|| sources.iter().find_map(|source| source.published_at)),
         now: options.now,
         placement: options.placement,

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::catalog::manifest::Expects;
 use crate::catalog::publish::{self, CreateOptions, Placement};
 use crate::cli::outcome::{CliError, complain};
 use crate::model::{ChannelName, Clock, ProductName, SystemClock, Version};
@@ -158,6 +159,7 @@ impl Stage {
             product: ProductName::new(PRODUCT).map_err(|error| internal(error.to_string()))?,
             version: Version::parse(version).map_err(|error| internal(error.to_string()))?,
             channels: vec![ChannelName::new("stable").map_err(|error| internal(error.to_string()))?],
+            expects: Expects::default(),
             published_at: None,
             now: SystemClock.now(),
             placement: Placement::InPlace,
