@@ -33,6 +33,7 @@ pub struct CreateArgs {
     #[arg(long = "channel", value_name = "CHANNEL")]
     pub channels: Vec<ChannelName>,
     #[command(flatten)]
+    /// What a complete release holds.
     pub expected: ExpectedArgs,
     /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
@@ -73,6 +74,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
+    /// What a complete release holds.
     pub expected: ExpectedArgs,
     /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
