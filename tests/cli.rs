@@ -4,8 +4,14 @@
 
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/commands.rs"]
+mod commands;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/documents.rs"]
+mod documents;
+#[path = "cli/help.rs"]
+mod help;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/serve.rs"]

@@ -32,6 +32,7 @@ pub struct CreateArgs {
     /// A channel that the release is meant for; may be repeated
     #[arg(long = "channel", value_name = "CHANNEL")]
     pub channels: Vec<ChannelName>,
+    /// What a complete release holds.
     #[command(flatten)]
     /// What a complete release holds.
     pub expected: ExpectedArgs,
@@ -73,6 +74,7 @@ pub struct ImportArgs {
     /// Publishes files that no list names as well
     #[arg(long)]
     pub all: bool,
+    /// What a complete release holds.
     #[command(flatten)]
     /// What a complete release holds.
     pub expected: ExpectedArgs,

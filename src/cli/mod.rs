@@ -138,7 +138,8 @@ The list is dist-manifest.json (cargo-dist), artifacts.json (goreleaser), releas
 Examples:
   waypost manifest import dist/ --origin /srv/origin --channel stable
   waypost manifest import files/ --origin /srv/origin --product tool --version 1.8.2 --channel stable
-  gh api repos/OWNER/REPO/releases/tags/v1.8.2 > files/release.json && waypost manifest import files/ --product tool …")]
+  gh api repos/OWNER/REPO/releases/tags/v1.8.2 > files/release.json
+  waypost manifest import files/ --origin /srv/origin --product tool --channel stable --expect-platform linux-amd64")]
     Import(manifest::ImportArgs),
 }
 
