@@ -10,6 +10,8 @@ mod nginx;
 mod process;
 #[path = "pipeline/site.rs"]
 mod site;
+#[path = "pipeline/texts.rs"]
+mod texts;
 
 use std::fs;
 
@@ -37,6 +39,8 @@ async fn a_release_goes_everywhere_before_it_is_announced_and_is_gone_everywhere
     a_restored_release_comes_back_and_the_channel_can_go_back(&site).await;
     other_programs_can_read_what_became_of_it(&site).await;
     the_audit_knows_who_did_it_and_why(&site).await;
+    the_ready_made_job_publishes_a_release(&site).await;
+    the_document_tells_what_works(&site).await;
 }
 
 async fn the_first_release_is_waited_for_and_arrives(site: &Site) {
@@ -238,4 +242,54 @@ async fn the_audit_knows_who_did_it_and_why(site: &Site) {
     assert_eq!(json!(lines), expected);
     let said = site.waypost("audit --actor ci").await.ok();
     assert!(said.lines().count() == 3 && said.contains("deletes home folders"), "{said}");
+}
+
+/// `deploy/ci-github.yml`, step by step, in a checkout where goreleaser has left its `dist`.
+async fn the_ready_made_job_publishes_a_release(site: &Site) {
+    let (desk, origin) = (site.desk().display(), site.origin.files());
+    build::goreleaser("1.8.3", &site.desk().join("checkout/dist"));
+    let set = format!(
+        "export PRODUCT=tool VERSION=1.8.3 RUNNER_TEMP={desk} ORIGIN={} WAYPOST_ADMIN={}",
+        origin.display(),
+        site.admin
+    );
+    let run = async |step: &str| site.sh(&format!("cd checkout; {set}; {}", texts::step(step))).await.ok();
+    run("Import and sign").await;
+    run("Upload, the index last").await;
+    let (said, ()) = tokio::join!(run("Wait until it is everywhere"), site.fill_all("1.8.3"));
+    assert!(said.contains("3 manifests") && said.ends_with("tool 1.8.3 passes\n"), "{said}");
+    site.download_and_check(ASSET, "1.8.3").await;
+}
+
+/// The blocks of `docs/releases.md` with other folders and another version.
+async fn the_document_tells_what_works(site: &Site) {
+    let (origin, fra) = (site.origin.files(), site.mirror("fra").files());
+    let here = |text: String| {
+        let text = text.replace("/srv/origin", origin.to_str().unwrap());
+        text.replace("/srv/mirror", fra.to_str().unwrap()).replace("1.8.2", "1.8.4")
+    };
+    fs::create_dir(site.desk().join("dist")).unwrap();
+    fs::write(site.desk().join("dist/tool-1.8.4-linux-amd64.tar.gz"), "the fourth").unwrap();
+    site.sh(&here(texts::block("Signing"))).await.ok();
+    site.at_the_service("origin poll").await.ok();
+    let [publish, fill] =
+        ["The life of a release", "Who holds what"].map(|heading| here(texts::block(heading)));
+    let fill = fill.lines().next().unwrap();
+    let (said, ()) = tokio::join!(site.sh(&publish), async {
+        site.sh(fill).await.ok();
+        assert!(fra.join("tool/1.8.4/tool-1.8.4-linux-amd64.tar.gz.minisig").exists(), "{fill}");
+        site.fill_all("1.8.4").await;
+    });
+    let said = said.ok();
+    assert!(said.starts_with("tool 1.8.4: unchanged") && said.ends_with("tool 1.8.4 passes\n"), "{said}");
+
+    let paths = texts::paths();
+    assert!(paths.len() >= 4, "{paths:?}");
+    for path in paths {
+        let path = here(path);
+        let (status, _) = site.curl(path.trim_start_matches('/')).await;
+        assert_eq!(status, 200, "{path}");
+    }
+    let line = site.sh(&format!("curl -fsS {}/v1/products/tool/scorecard", site.admin)).await.ok();
+    assert!(line.contains("1.8.4"), "{line}");
 }

@@ -32,30 +32,23 @@ pub fn in_script(script: &str) -> Vec<Vec<String>> {
     joined.lines().flat_map(simple_commands).filter_map(after_prefixes).collect()
 }
 
-/// What stands in backticks and begins with `waypost`; and what follows such a span after a comma, as in "`waypost mirror
-/// drain NAME`, `undrain`", which is another verb of the same noun.
+/// What stands in backticks and begins with `waypost`. Where a table's row begins with one, what follows after a comma, as
+/// in "`waypost mirror drain NAME`, `undrain`", is another verb of the same noun.
 pub fn mentioned(text: &str) -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = Vec::new();
     for line in text.lines() {
-        let mut noun = None;
         let parts: Vec<&str> = line.split('`').collect();
-        for pair in parts[1..].chunks(2) {
-            let [span, rest] = *pair else { continue };
-            let words: Vec<String> =
-                simple_commands(span).into_iter().next().unwrap_or_default().into_iter().collect();
-            match words.first().map(String::as_str) {
-                Some("waypost") if words.len() > 1 => {
-                    noun = words.get(1).filter(|_| words.len() > 2).cloned();
+        let mut row_of = None;
+        for (before, span) in parts.chunks(2).filter_map(|pair| Some((pair[0], *pair.get(1)?))) {
+            row_of = row_of.filter(|_| before == ", ");
+            let words = simple_commands(span).into_iter().next().unwrap_or_default();
+            match (&words[..], &row_of) {
+                ([program, noun, ..], _) if program == "waypost" => {
+                    row_of = (before == "| ").then(|| [program.clone(), noun.clone()]);
                     found.push(words);
                 }
-                Some(_) if noun.is_some() => {
-                    let begin = ["waypost".to_owned()].into_iter().chain(noun.clone());
-                    found.push(begin.chain(words).collect());
-                }
+                ([_, ..], Some(noun)) => found.push([&noun[..], &words].concat()),
                 _ => {}
-            }
-            if rest != ", " {
-                noun = None;
             }
         }
     }
@@ -109,6 +102,7 @@ fn filled(word: &str, is_quoted: bool) -> String {
         _ if name.contains("VERSION") => "1.8.2".to_owned(),
         _ if name.contains("ADMIN") || name.contains("URL") => "https://waypost.example".to_owned(),
         "IP" => "203.0.113.5".to_owned(),
+        "ROLE" => "release".to_owned(),
         _ => word.to_owned(),
     }
 }
@@ -145,9 +139,13 @@ fn commands_are_found_wherever_a_shell_would_find_them() {
             "waypost·release·withdraw·tool·1.8.2·--reason·it's # bad·--replacement·1.8.3",
         ]
     );
-    let text = "| `waypost mirror drain NAME`, `undrain` or `x` | `waypost_copies`, `x` | `waypost check`, `y` | `waypost.db`";
+    let text = "| `waypost mirror drain NAME`, `undrain` or `x` | `waypost_copies`, `x` | `waypost check`, `y` |\n\
+                `x` in `waypost release gate`, `y` in `waypost.db`";
     let found: Vec<String> = mentioned(text).iter().map(|words| words.join(" ")).collect();
-    assert_eq!(found, ["waypost mirror drain NAME", "waypost mirror undrain", "waypost check"]);
+    assert_eq!(
+        found,
+        ["waypost mirror drain NAME", "waypost mirror undrain", "waypost check", "waypost release gate"]
+    );
 }
 
 #[test]

@@ -20,10 +20,10 @@ pub struct Site {
     /// Where the service is, with a slash.
     pub url: String,
     /// Its admin listener.
-    admin: String,
+    pub admin: String,
     pub origin: Nginx,
     mirrors: Vec<Nginx>,
-    /// The folder of whoever publishes; `house` in it is the service's.
+    /// The folder of whoever publishes, with the service's configuration; `house` in it is the service's.
     desk: TempDir,
     _service: Child,
 }
@@ -49,7 +49,7 @@ impl Site {
         let [public, admin] = [own_address(), own_address()].map(free_port);
         let (url, admin) = (format!("http://{public}/"), format!("http://{admin}"));
         let text = config(&url, &admin, &origin, &mirrors, &public_key(desk.path())) + &entry;
-        let file = desk.path().join("house/waypost.toml");
+        let file = desk.path().join("waypost.toml");
         fs::write(&file, text).unwrap();
         let mut service = command(WAYPOST, desk.path());
         service.args(["serve", "--config", file.to_str().unwrap()]).stdout(Stdio::null());
@@ -80,13 +80,25 @@ impl Site {
         self.sh(&self.from_afar(arguments)).await
     }
 
+    /// Fills all mirrors as soon as the service says that they are to hold a version.
+    pub async fn fill_all(&self, version: &str) {
+        let part = format!("tool/{version}/");
+        for name in MIRRORS {
+            until(&format!("{name} is to hold {version}"), async || {
+                self.waypost(&format!("mirror files {name}")).await.ok().contains(&part)
+            })
+            .await;
+            self.fill_by_rsync(name).await;
+        }
+    }
+
     fn from_afar(&self, arguments: &str) -> String {
         format!("waypost {arguments} --admin {} --token-file ci.token", self.admin)
     }
 
     /// `waypost` as an operator runs it on the service's machine.
     pub async fn at_the_service(&self, arguments: &str) -> Ended {
-        self.sh(&format!("USER=ann waypost {arguments} --config house/waypost.toml")).await
+        self.sh(&format!("USER=ann waypost {arguments}")).await
     }
 
     /// Builds a version into `dist-VERSION`.
@@ -178,7 +190,7 @@ fn config(url: &str, admin: &str, origin: &Nginx, mirrors: &[Nginx], key: &str) 
     let (listen, admin, origin) = (without_scheme(url), without_scheme(admin), origin.url());
     // The origin is looked at when it is asked to be, folders are listed twice a second.
     let mut text = format!(
-        "[server]\nlisten = \"{listen}\"\nadmin = \"{admin}\"\npublic_url = \"{url}\"\ndrain = \"0s\"\n\
+        "[server]\nstate = \"house\"\nlisten = \"{listen}\"\nadmin = \"{admin}\"\npublic_url = \"{url}\"\ndrain = \"0s\"\n\
          [origin]\nurl = \"{origin}\"\npoll = \"1h\"\ntrusted_keys = [\"{key}\"]\n\
          [probe]\ninterval = \"200ms\"\n[verify]\nrecheck = \"30s\"\n\
          [[channel]]\nname = \"stable\"\nready = \"all\"\n\
