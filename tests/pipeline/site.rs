@@ -77,7 +77,7 @@ impl Site {
 
     /// `waypost` as the pipeline runs it: from afar, with its token.
     pub async fn waypost(&self, arguments: &str) -> Ended {
-        self.sh(&self.from_afar(arguments)).await
+        self.sh(&self.remote(arguments)).await
     }
 
     /// Fills all mirrors as soon as the service says that they are to hold a version.
@@ -92,7 +92,7 @@ impl Site {
         }
     }
 
-    fn from_afar(&self, arguments: &str) -> String {
+    fn remote(&self, arguments: &str) -> String {
         format!("waypost {arguments} --admin {} --token-file ci.token", self.admin)
     }
 
@@ -144,7 +144,7 @@ impl Site {
     pub async fn fill_by_rsync(&self, name: &str) {
         let (origin, mirror) = (self.origin.files(), self.mirror(name).files());
         let (origin, mirror) = (origin.display(), mirror.display());
-        let list = self.from_afar(&format!("mirror files {name} --format rsync"));
+        let list = self.remote(&format!("mirror files {name} --format rsync"));
         self.sh(&format!("{list} | rsync -a --files-from=- {origin}/ {mirror}/")).await.ok();
     }
 
