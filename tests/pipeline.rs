@@ -41,6 +41,7 @@ async fn a_release_goes_everywhere_before_it_is_announced_and_is_gone_everywhere
     the_audit_knows_who_did_it_and_why(&site).await;
     the_ready_made_job_publishes_a_release(&site).await;
     the_document_tells_what_works(&site).await;
+    the_job_may_run_again(&site).await;
 }
 
 async fn the_first_release_is_waited_for_and_arrives(site: &Site) {
@@ -246,19 +247,31 @@ async fn the_audit_knows_who_did_it_and_why(site: &Site) {
 
 /// `deploy/ci-github.yml`, step by step, in a checkout where goreleaser has left its `dist`.
 async fn the_ready_made_job_publishes_a_release(site: &Site) {
-    let (desk, origin) = (site.desk().display(), site.origin.files());
     build::goreleaser("1.8.3", &site.desk().join("checkout/dist"));
-    let set = format!(
-        "export PRODUCT=tool VERSION=1.8.3 RUNNER_TEMP={desk} ORIGIN={} WAYPOST_ADMIN={}",
-        origin.display(),
-        site.admin
-    );
-    let run = async |step: &str| site.sh(&format!("cd checkout; {set}; {}", texts::step(step))).await.ok();
-    run("Import and sign").await;
-    run("Upload, the index last").await;
-    let (said, ()) = tokio::join!(run("Wait until it is everywhere"), site.fill_all("1.8.3"));
+    step(site, "Import and sign").await;
+    step(site, "Upload, the index last").await;
+    let (said, ()) = tokio::join!(step(site, "Wait until it is everywhere"), site.fill_all("1.8.3"));
     assert!(said.contains("3 manifests") && said.ends_with("tool 1.8.3 passes\n"), "{said}");
     site.download_and_check(ASSET, "1.8.3").await;
+}
+
+/// Runs a step of the job in the checkout.
+async fn step(site: &Site, name: &str) -> String {
+    let (desk, origin, admin) = (site.desk().display(), site.origin.files(), &site.admin);
+    let origin = origin.display();
+    let set = format!("PRODUCT=tool VERSION=1.8.3 RUNNER_TEMP={desk} ORIGIN={origin} WAYPOST_ADMIN={admin}");
+    site.sh(&format!("cd checkout; export {set}; {}", texts::step(name))).await.ok()
+}
+
+/// What was published by 1.8.4 meanwhile stays as well.
+async fn the_job_may_run_again(site: &Site) {
+    fs::remove_dir_all(site.desk().join("checkout/origin")).unwrap();
+    let said = step(site, "Import and sign").await;
+    assert!(said.contains("tool 1.8.3: unchanged"), "{said}");
+    step(site, "Upload, the index last").await;
+    let said = step(site, "Wait until it is everywhere").await;
+    assert!(said.contains("4 manifests") && said.ends_with("tool 1.8.3 passes\n"), "{said}");
+    assert_eq!(site.stable().await, "1.8.4");
 }
 
 /// The blocks of `docs/releases.md` with other folders and another version.
