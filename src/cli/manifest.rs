@@ -34,7 +34,6 @@ pub struct CreateArgs {
     pub channels: Vec<ChannelName>,
     /// What a complete release holds.
     #[command(flatten)]
-    /// What a complete release holds.
     pub expected: ExpectedArgs,
     /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
@@ -76,7 +75,6 @@ pub struct ImportArgs {
     pub all: bool,
     /// What a complete release holds.
     #[command(flatten)]
-    /// What a complete release holds.
     pub expected: ExpectedArgs,
     /// The files lie in ORIGIN/PRODUCT/VERSION already; nothing is copied
     #[arg(long)]
