@@ -120,3 +120,23 @@ fn a_hundred_thousand_entries_open_within_a_second_or_so() {
     // Generous: an unoptimised build on a busy machine.
     assert!(took.as_secs() < 10, "{took:?}");
 }
+
+#[test]
+fn a_database_of_an_older_schema_is_brought_up_to_date_with_all_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let order = store.append(drain("kept".into())).unwrap();
+    let standing = Observation::Standing { mirror: MirrorName::new("fra").unwrap(), body: vec![1, 2, 3] };
+    store.record(std::slice::from_ref(&standing)).unwrap();
+    let older = "DROP TABLE examined; DROP TABLE blocks; DROP TABLE singles; PRAGMA user_version = 1;";
+    store.database.connection.execute_batch(older).unwrap();
+    drop(store);
+    let (mut store, loaded) = Store::open(folder.path()).unwrap();
+    assert_eq!((loaded.orders, loaded.notes), (vec![order], vec![]));
+    assert_eq!(loaded.standings, [(MirrorName::new("fra").unwrap(), vec![1, 2, 3])]);
+    let single = Observation::Single { name: "index_sequence", body: vec![4] };
+    store.record(&[single]).unwrap();
+    drop(store);
+    let (_, loaded) = Store::open(folder.path()).unwrap();
+    assert_eq!(loaded.singles, [("index_sequence".to_owned(), vec![4])]);
+}
