@@ -166,6 +166,7 @@ pub(super) async fn run(args: ReplicateArgs) -> Result<Exit, CliError> {
     outgoing.ca_file = args.ca_file.clone().or(outgoing.ca_file);
     outgoing.proxy = args.proxy.clone().or(outgoing.proxy);
     let origin = args.origin_among(config.map(|loaded| loaded.config.origin));
+    args.check_apart(origin.as_ref())?;
     let named = match &origin {
         Some(Origin { at: OriginAt::Url(url), .. }) => NamedHosts::of([url]),
         _ => NamedHosts::default(),
@@ -207,6 +208,23 @@ impl ReplicateArgs {
         let mut trusted_keys = self.trusted_keys.clone();
         trusted_keys.extend(configured.into_iter().flat_map(|origin| origin.trusted_keys));
         Some(Origin { at, poll: Duration::ZERO, trusted_keys })
+    }
+
+    /// The origin's own folder is nowhere to copy to: `--delete` would take the only copy there is.
+    fn check_apart(&self, origin: Option<&Origin>) -> Result<(), CliError> {
+        let Some(Origin { at: OriginAt::Folder(origin), .. }) = origin else { return Ok(()) };
+        if self.to.contains("://") {
+            return Ok(());
+        }
+        // The target may not be there yet.
+        let to = std::path::absolute(&self.to).unwrap_or_default();
+        let to = to.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_default();
+        let is_apart = origin.canonicalize().map_or(true, |origin| !to.starts_with(origin));
+        let own = || {
+            let (to, origin) = (&self.to, origin.display());
+            CliError::Usage(format!("{to} lies in the origin, {origin}: copy to a folder of its own"))
+        };
+        is_apart.then_some(()).ok_or_else(own)
     }
 
     async fn plan(&self, origin: Option<Origin>, fetcher: &Fetcher) -> Result<Plan, CliError> {

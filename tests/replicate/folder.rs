@@ -71,12 +71,35 @@ async fn what_is_wanted_can_be_chosen_and_what_is_withdrawn_is_not() {
 
     assert_eq!(place.copy(&["--product", "tool", "--dry-run"]).await["wanted"], 5);
     assert_eq!(place.copy(&["--version", "2.0", "--dry-run"]).await["wanted"], 1);
-    assert_eq!(place.copy(&["--channel", "beta", "--dry-run"]).await["wanted"], 0);
     assert_eq!(place.copy(&["--channel", "stable", "--dry-run"]).await["wanted"], 6);
     assert!(!place.target("").exists(), "a dry run leaves nothing behind");
-    let (code, said) =
-        place.replicate(&["--origin", "origin", "--to", "target", "--product", "other"]).await.failed();
-    assert_eq!((code, said.contains("no such product")), (1, true), "{said}");
+    // A misspelt choice is no wish to hold nothing.
+    place.copy(&[]).await;
+    let held = files(&place.target(""));
+    for (choice, why) in [
+        (["--product", "other"], "no such product"),
+        (["--channel", "stabel"], "no release of that"),
+        (["--version", "2.1"], "no release of that"),
+    ] {
+        let from = [&["--origin", "origin", "--to", "target", "--delete"], &choice[..]].concat();
+        let (code, said) = place.replicate(&from).await.failed();
+        assert_eq!((code, said.contains(why)), (1, true), "{said}");
+    }
+    assert_eq!(files(&place.target("")), held);
+}
+
+#[tokio::test]
+async fn the_origin_is_no_place_to_copy_to() {
+    let place = published().await;
+    symlink(place.origin(), place.origin().with_file_name("link")).unwrap();
+    let held = files(&place.origin());
+    for to in ["origin", "./origin/", "link", "origin/copies/fra", "origin/tool"] {
+        let only = ["--version", "2.0", "--delete"];
+        let (code, said) =
+            place.replicate(&[&["--origin", "origin", "--to", to], &only[..]].concat()).await.failed();
+        assert_eq!((code, said.contains("lies in the origin")), (2, true), "{to}: {said}");
+    }
+    assert_eq!(files(&place.origin()), held);
 }
 
 /// Changes a JSON file of the origin.

@@ -114,6 +114,11 @@ impl Choice<'_> {
         self.products.is_empty() || self.products.contains(product)
     }
 
+    /// Whether every version of every channel is wanted.
+    fn is_all(&self) -> bool {
+        self.versions.is_empty() && self.channels.is_empty()
+    }
+
     fn has(&self, manifest: &Manifest) -> bool {
         let versions = self.versions.is_empty() || self.versions.contains(&manifest.version);
         let named = |channel| manifest.channels.contains(channel);
@@ -138,13 +143,13 @@ pub(super) async fn of_origin(
         }
     };
     let mut plan = Plan::default();
-    let mut has_any = false;
+    let (mut has_product, mut has_any) = (false, false);
     for (path, listed) in listing.manifests {
         let Ok(at) = ManifestPath::parse(&path) else { continue };
         if !choice.has_product(&at.product) {
             continue;
         }
-        has_any = true;
+        has_product = true;
         let manifest = match listed {
             Listed::Read(read)
                 if read.manifest.product == at.product && read.manifest.version == at.version =>
@@ -165,15 +170,21 @@ pub(super) async fn of_origin(
             Listed::Unchanged => continue,
         };
         plan.look_at(&at.product, true);
+        let is_chosen = choice.has(&manifest);
+        has_any |= is_chosen;
         let withdrawn =
             listing.withdrawn.iter().any(|it| it.product == at.product && it.version == at.version);
-        if withdrawn || manifest.withdrawn.is_some() || !choice.has(&manifest) {
+        if withdrawn || manifest.withdrawn.is_some() || !is_chosen {
             continue;
         }
         want(&mut plan, &manifest, origin);
     }
-    if !has_any && !choice.products.is_empty() {
+    // A misspelt name must not be taken for the wish to hold nothing, which `--delete` would see to.
+    if !has_product && !choice.products.is_empty() {
         return Err(CliError::No("the origin has no such product".into()));
+    }
+    if !has_any && !choice.is_all() {
+        return Err(CliError::No("the origin has no release of that version and channel".into()));
     }
     Ok(plan)
 }
