@@ -209,6 +209,12 @@ async fn a_manifest_that_leaves_the_listing_for_two_looks_is_retired() {
     // It may be published again, and is verified again.
     site.publish("tool", "0.9", OLD, &[]);
     site.until_everywhere("tool", "0.9").await;
+    // A channel does not step down from a retired release, but tells.
+    let retired = async || site.admin("/v1/channels/tool").await.json()["channels"][0]["retired"].clone();
+    assert_eq!(retired().await, false);
+    site.unpublish("tool", "1.0");
+    site.until_status("/tool/stable/tool", EU, 503).await;
+    assert_eq!(retired().await, true);
 }
 
 #[tokio::test]

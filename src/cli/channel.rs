@@ -82,6 +82,8 @@ struct Channel {
     #[serde(default)]
     gone: bool,
     #[serde(default)]
+    retired: bool,
+    #[serde(default)]
     history: Vec<String>,
     #[serde(default)]
     waiting: Vec<Waiting>,
@@ -201,6 +203,11 @@ impl Channel {
         let mut remarks = Vec::new();
         if self.gone {
             remarks.push("withdrawn, with nothing to fall back to".to_owned());
+        }
+        if self.retired && !self.gone {
+            remarks.push(
+                "not published any more, so that downloads fail: publish, promote or roll back".to_owned(),
+            );
         }
         if self.held {
             remarks.push("held".to_owned());

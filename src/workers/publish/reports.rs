@@ -217,6 +217,10 @@ impl World {
         Some(json!({ "channels": lines.collect::<Vec<_>>() }))
     }
 
+    fn is_published(&self, product: &ProductName, version: &Version) -> bool {
+        self.releases.contains_key(&ReleaseId { product: product.clone(), version: version.clone() })
+    }
+
     /// Whether a product is configured, has a release or a channel that points somewhere.
     fn is_known(&self, product: &ProductName) -> bool {
         self.prepared.config.products.iter().any(|configured| configured.name == *product)
@@ -240,6 +244,7 @@ impl World {
             "held": self.held.contains(key),
             "above": pointer.and_then(|pointer| pointer.above.as_ref()),
             "gone": self.is_gone(key),
+            "retired": pointer.is_some_and(|pointer| !self.is_published(&key.0, &pointer.version)),
             "history": history[history.len().saturating_sub(HISTORY_MAX)..],
             "waiting": waiting.iter().map(waits).collect::<Vec<_>>(),
         })
