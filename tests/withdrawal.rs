@@ -210,6 +210,7 @@ async fn a_channel_that_was_set_back_by_hand_does_not_return_by_a_withdrawal() {
     assert_eq!(site.get("/tool/stable/notes.txt", EU).await.status, 410);
     site.publish("tool", "3.1", TWO, &["stable"]);
     site.until_channel("tool", "stable", "3.1").await;
+    assert_eq!(site.channel_report("stable").await["above"], json!(null), "it moves by itself again");
 }
 
 #[tokio::test]

@@ -118,9 +118,10 @@ impl World {
             Some(from) if gone => format!("{from}, which it pointed to, is withdrawn"),
             Some(_) | None => "the release is ready".to_owned(),
         };
-        // Whoever set it to less than the highest release meant to keep it from that one.
+        // Whoever set it to less than the highest release meant to keep it from that one, until it is above that.
         let above = pointer.filter(|_| gone).and_then(|pointer| {
-            let kept_from = |above: &&Version| self.is_higher(&key.0, above, &pointer.version);
+            let is_lower = |version: &Version, above: &Version| self.is_higher(&key.0, above, version);
+            let kept_from = |above: &&Version| is_lower(&pointer.version, above) && !is_lower(above, &to);
             pointer.above.as_ref().filter(kept_from).cloned()
         });
         let (product, channel) = key;
