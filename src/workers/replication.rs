@@ -137,7 +137,7 @@ pub struct Needed {
     pub files: u64,
     /// How large they are together.
     pub bytes: u64,
-    /// A number that is another one for other files.
+    /// A number that is another one for other files, and the same for the same in any order.
     pub mark: u64,
 }
 
@@ -156,12 +156,57 @@ impl Needed {
             CopyState::Verified => false,
         };
         let mut hasher = DefaultHasher::new();
-        (self.mark, &release.id).hash(&mut hasher);
+        release.id.hash(&mut hasher);
         for (index, asset) in (0..).zip(&release.assets).filter(|(index, _)| lacks(*index)) {
             self.files += 1;
             self.bytes = self.bytes.saturating_add(asset.size);
             index.hash(&mut hasher);
         }
-        self.mark = hasher.finish();
+        self.mark = self.mark.wrapping_add(hasher.finish());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::catalog::{Kind, ReleaseId, ReleaseParts};
+    use crate::model::{CopyFault, Sha256, Timestamp};
+
+    fn release(version: &str) -> Release {
+        let asset = |name| Asset::new(name, 7, Sha256::new([0; 32]), None, Kind::from_manifest(None));
+        Release::new(ReleaseParts {
+            id: ReleaseId {
+                product: ProductName::new("tool").unwrap(),
+                version: Version::parse(version).unwrap(),
+            },
+            published_at: None,
+            notes_url: None,
+            channels: vec![],
+            assets: ["a", "b"].map(asset).into(),
+            platforms: vec![],
+            manifest_sha256: Sha256::new([0; 32]),
+        })
+    }
+
+    #[test]
+    fn the_same_files_are_the_same_need_in_whichever_order_their_releases_stand() {
+        let lacking = |asset| {
+            let mut copies = Copies::unknown(2);
+            copies.verify(1 - asset, crate::model::Fingerprint(1), Timestamp::default());
+            copies.fail(asset, CopyFault::Missing, None, Timestamp::default(), Duration::from_secs(1));
+            copies
+        };
+        let (one, two) = ((release("1.0"), lacking(0)), (release("2.0"), lacking(1)));
+        let needed = |all: &[&(Release, Copies)]| {
+            let mut needed = Needed::default();
+            all.iter().for_each(|(release, copies)| needed.add(release, copies));
+            needed
+        };
+        assert_eq!(needed(&[&one, &two]), needed(&[&two, &one]));
+        assert_eq!((needed(&[&one, &two]).files, needed(&[&one, &two]).bytes), (2, 14));
+        let other = (release("1.0"), lacking(1));
+        assert_ne!(needed(&[&one]), needed(&[&other]), "another file of the same release");
     }
 }
