@@ -125,8 +125,10 @@ impl Admin {
             ["v1", "mirrors", name, "inventory"] => {
                 self.report(Topic::Inventory(mirror(name)?), &format!("mirror {name}")).await
             }
-            ["v1", "releases"] => self.report(Topic::Releases, "releases").await,
-            ["v1", "releases", product] => self.releases_of(product).await,
+            ["v1", "releases"] => self.report(Topic::Releases(None), "releases").await,
+            ["v1", "releases", name] => {
+                self.report(Topic::Releases(Some(product(name)?)), &format!("product {name}")).await
+            }
             ["v1", "releases", product, version] => self.release(product, version, uri).await,
             ["v1", "releases", name, version, "gate"] => {
                 let topic = Topic::Gate(product(name)?, version.to_owned());

@@ -4,13 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::{ProductName, Version};
 use crate::workers::report::Topic;
 
-use super::{Admin, Body, Refusal, answers, no, query};
+use super::{Admin, Body, Refusal, answers, query};
 
 /// Longest wait that `?wait=` may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -21,19 +20,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const SCORED: usize = 20;
 
 impl Admin {
-    pub(super) async fn releases_of(&self, product: &str) -> Result<Response<Body>, Refusal> {
-        let mut report = self.ask(Topic::Releases, "releases").await?;
-        for list in ["releases", "channels"] {
-            if let Some(Value::Array(lines)) = report.get_mut(list) {
-                lines.retain(|line| line["product"] == product);
-            }
-        }
-        if report["releases"].as_array().is_none_or(Vec::is_empty) {
-            return Err(no("product", product));
-        }
-        Ok(answers::json(StatusCode::OK, &report))
-    }
-
     /// `?releases=20` (the newest) or `all`.
     pub(super) async fn scorecard(
         &self,

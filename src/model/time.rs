@@ -31,6 +31,12 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// How far apart two moments are, whichever is the earlier: what has to happen after a while is not put off without end
+    /// by a clock that has gone back.
+    pub fn apart(self, other: Timestamp) -> Duration {
+        self.since(other).max(other.since(self))
+    }
+
     /// Reads RFC 3339 with any offset. `None` where the text is not one.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()))
@@ -80,6 +86,8 @@ mod tests {
         let (early, late) = (Timestamp::from_millis(5), Timestamp::from_millis(9));
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(late.since(early), Duration::from_millis(4));
+        assert_eq!(early.apart(late), Duration::from_millis(4));
+        assert_eq!(late.apart(early), Duration::from_millis(4));
         assert_eq!(late.after(Duration::MAX).as_millis(), i64::MAX);
     }
 }

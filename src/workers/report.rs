@@ -11,8 +11,8 @@ pub enum Topic {
     Mirrors,
     /// One mirror, with its releases and copies in trouble.
     Mirror(MirrorName),
-    /// Every release, and the channels.
-    Releases,
+    /// Every release, or those of one product, and the channels; `None` where there is none of that product.
+    Releases(Option<ProductName>),
     /// One release with its assets and what each mirror holds of it; the version with or without a leading `v`.
     Release(ProductName, String),
     /// The same for somebody who has waited for it since then, also where it is not known yet.

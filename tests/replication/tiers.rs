@@ -188,6 +188,17 @@ fn the_retention_leaves_what_is_new_or_young_or_in_use_and_the_release_before() 
 }
 
 #[test]
+fn the_retention_leaves_what_a_rollback_leads_to() {
+    let mut world = with_tier(
+        "[[tier]]\nname = \"edge\"\nproducts = [\"tool\"]\nreleases = \"all\"\n[retention]\nnewest = 1",
+    );
+    // To 2.0, and back to 1.2 because it was bad: from there it would go back to 1.1.
+    point(&mut world, "stable", "2.0");
+    point(&mut world, "stable", "1.2");
+    assert_eq!(wanted(&mut world, at(0)), ["1.1", "1.2", "1.3", "2.0", "2.0-rc.1"]);
+}
+
+#[test]
 fn nobody_is_to_hold_what_is_withdrawn_and_it_counts_for_nothing() {
     let mut world = with_tier(
         "[[tier]]\nname = \"edge\"\nchannels = [\"stable\"]\nproducts = [\"tool\"]\nreleases = { newest = 4 }",

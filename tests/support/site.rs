@@ -414,7 +414,7 @@ impl Site {
     }
 
     pub async fn releases_report(&self) -> Value {
-        self.report(Topic::Releases).await
+        self.report(Topic::Releases(None)).await
     }
 
     /// The value of a metric, with its labels as they stand in the text; 0 where it is not there.

@@ -1,6 +1,7 @@
 //! Channels: they move up by themselves when a release is everywhere it should be, and step down when theirs is
 //! withdrawn.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use crate::model::{ChannelName, MirrorName, ProductName, RegionId, Timestamp, Ve
 use crate::store::Action;
 
 use super::mirrors::MirrorState;
+use super::releases::Known;
 use super::world::World;
 
 /// A mirror that has been down for this long does not hold a release up.
 const DOWN_TOO_LONG: Duration = Duration::from_secs(3600);
 
+/// Moves are looked for at least this often: time alone makes some due, such as a mirror that has been down for long.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Most releases that are looked at, of those that a channel may wait for, when somebody asks.
 const WAITING_MAX: usize = 20;
 
@@ -43,16 +47,25 @@ pub struct Readiness {
 }
 
 /// A mirror that readiness depends on, and what is known of it.
-type Counted<'w> = (&'w Mirror, Option<&'w MirrorState>);
+pub(super) type Counted<'w> = (&'w Mirror, Option<&'w MirrorState>);
 
 impl World {
     /// The channels of a product: those configured, in their order, then those that manifests name or that point
     /// somewhere.
     pub(super) fn channels_of(&self, product: &ProductName) -> Vec<ChannelName> {
+        let releases = self.releases.values().filter(|known| known.release.id.product == *product);
+        self.channels_with(product, releases)
+    }
+
+    /// The same, where all releases of the product are at hand.
+    pub(super) fn channels_with<'k>(
+        &self,
+        product: &ProductName,
+        releases: impl Iterator<Item = &'k Known>,
+    ) -> Vec<ChannelName> {
         let configured = self.prepared.config.products.iter().filter(|p| p.name == *product);
         let mut channels: Vec<ChannelName> = configured.flat_map(|p| p.channels.iter().cloned()).collect();
-        let labels = self.releases.iter().filter(|(id, _)| id.product == *product);
-        let labels = labels.flat_map(|(_, known)| known.release.channels.iter().cloned());
+        let labels = releases.flat_map(|known| known.release.channels.iter().cloned());
         let pointing = self.pointers.keys().filter(|(p, _)| p == product).map(|(_, channel)| channel.clone());
         let mut others: Vec<ChannelName> = labels.chain(pointing).collect();
         others.sort();
@@ -87,6 +100,7 @@ impl World {
     /// or not: to the release that a rollback would lead to, else to the highest labelled one that is ready, else it
     /// stays and is gone (410) until there is one.
     pub fn due_moves(&mut self, now: Timestamp) -> Vec<Due> {
+        self.looked_for_moves_at = Some(now);
         self.weigh_wants(now);
         let counted = self.counted(now);
         let (mut moves, mut awaited) = (Vec::new(), HashSet::new());
@@ -109,6 +123,12 @@ impl World {
         }
         self.awaited = awaited;
         moves
+    }
+
+    /// Whether a move may be due that was not when they were looked for last, orders left out: that costs time with every
+    /// release, and most facts, such as a probe that found what was expected, change nothing.
+    pub(super) fn may_have_moves(&self, now: Timestamp) -> bool {
+        self.has_changed() || self.looked_for_moves_at.is_none_or(|at| now.apart(at) >= LOOK_EVERY)
     }
 
     fn due_move(&self, key: ChannelKey, to: Version, gone: bool) -> Due {
@@ -175,7 +195,7 @@ impl World {
 
     /// The releases that led a channel to where it points, which is the last of them. Going back to an earlier one
     /// forgets those that came after it, so that going back twice goes back two.
-    pub(super) fn trail(&self, key: &ChannelKey) -> Vec<&Version> {
+    fn trail(&self, key: &ChannelKey) -> Vec<&Version> {
         let mut trail: Vec<&Version> = Vec::new();
         let mut places: HashMap<&Version, usize> = HashMap::new();
         for version in self.history.get(key).into_iter().flatten() {
@@ -194,28 +214,31 @@ impl World {
         trail
     }
 
-    /// Where a channel goes back to: the last release on its trail before the one that it points to that is published,
-    /// not withdrawn, and whole on a mirror in rotation.
-    pub(super) fn predecessor(&self, key: &ChannelKey) -> Option<&ReleaseId> {
-        let before = self.trail(key).into_iter().rev().skip(1);
-        let id = |version: &Version| ReleaseId { product: key.0.clone(), version: version.clone() };
-        let published = before.filter_map(|version| self.releases.get(&id(version)));
-        let mut good = published.map(|known| &known.release.id).filter(|id| self.is_good(id));
-        good.next()
+    /// The releases on a channel's trail but `from` that are published and not withdrawn, the last one first: what it may
+    /// go back to from there.
+    pub(super) fn earlier<'w>(
+        &'w self,
+        key: &ChannelKey,
+        from: &Version,
+    ) -> impl Iterator<Item = &'w ReleaseId> + use<'w> {
+        let (product, from) = (key.0.clone(), from.clone());
+        let before = self.trail(key).into_iter().rev().filter(move |version| **version != from);
+        let ids = before.map(move |version| ReleaseId { product: product.clone(), version: version.clone() });
+        let published = ids.filter_map(|id| Some(&self.releases.get(&id)?.release.id));
+        published.filter(|id| !self.withdrawn.contains_key(id))
     }
 
-    /// Whether a release may be handed out, and can be, whole.
-    fn is_good(&self, id: &ReleaseId) -> bool {
-        !self.withdrawn.contains_key(id) && self.is_whole_somewhere(id)
+    /// Where a channel goes back to: the last of the [earlier](Self::earlier) releases that is whole on a mirror in
+    /// rotation.
+    pub(super) fn predecessor(&self, key: &ChannelKey) -> Option<&ReleaseId> {
+        let pointer = self.pointers.get(key)?;
+        self.earlier(key, &pointer.version).find(|id| self.is_whole_somewhere(id))
     }
 
     /// Whether a mirror in rotation holds all of a release.
     pub(super) fn is_whole_somewhere(&self, id: &ReleaseId) -> bool {
-        let whole = |mirror: &Mirror| {
-            let copies = self.mirrors.get(&mirror.name).and_then(|state| state.copies(id));
-            copies.is_some_and(Copies::is_complete) && self.exclusion(&mirror.name).is_none()
-        };
-        self.configured().any(whole)
+        let is_whole = |mirror: &Mirror| self.copies_on(&mirror.name, id).is_some_and(Copies::is_complete);
+        self.configured().any(|mirror| is_whole(mirror) && self.exclusion(&mirror.name).is_none())
     }
 
     /// The highest version of a product that is known now, labelled or not; at least this one.
@@ -229,22 +252,30 @@ impl World {
         )
     }
 
-    pub(super) fn order(&self, a: &ReleaseId, b: &ReleaseId) -> std::cmp::Ordering {
-        let published = |id: &ReleaseId| self.releases.get(id).map(|known| known.published_at());
-        a.version.precedence(&b.version).then_with(|| published(a).cmp(&published(b)))
+    /// Which of two releases of a product is higher: by version, else by when it was published.
+    pub(super) fn order(&self, a: &ReleaseId, b: &ReleaseId) -> Ordering {
+        self.order_within(&a.product, &a.version, &b.version)
+    }
+
+    fn order_within(&self, product: &ProductName, a: &Version, b: &Version) -> Ordering {
+        let published = |version: &Version| {
+            let id = ReleaseId { product: product.clone(), version: version.clone() };
+            self.releases.get(&id).map(Known::published_at)
+        };
+        a.precedence(b).then_with(|| published(a).cmp(&published(b)))
     }
 
     pub(super) fn is_higher(&self, product: &ProductName, version: &Version, than: &Version) -> bool {
-        let id = |version: &Version| ReleaseId { product: product.clone(), version: version.clone() };
-        version != than && self.order(&id(version), &id(than)).is_gt()
+        version != than && self.order_within(product, version, than).is_gt()
     }
 
     /// What channels wait for: by channel, the releases that it would move to if they were ready and good.
     pub(super) fn waiting(&self, now: Timestamp) -> BTreeMap<ChannelKey, Vec<(&ReleaseId, Readiness)>> {
+        let counted = self.counted(now);
         let mut waiting: BTreeMap<ChannelKey, Vec<(&ReleaseId, Readiness)>> = BTreeMap::new();
         for (key, labelled) in self.labelled() {
             let candidates = self.candidates(&key, labelled).into_iter().take(WAITING_MAX);
-            let readiness = candidates.map(|id| (id, self.readiness(id, &key.1, now)));
+            let readiness = candidates.map(|id| (id, self.readiness_among(&counted, id, &key.1)));
             let waits = readiness.take_while(|(id, r)| !r.ready || !self.content_blocks(id).is_empty());
             let waits = waits.collect();
             waiting.insert(key, waits);
@@ -255,15 +286,25 @@ impl World {
     /// Whether a release is ready for a channel, by the channel's policy. Mirrors that are drained, have been down for
     /// an hour, or are not to hold it by their tier, are left out.
     pub fn readiness(&self, id: &ReleaseId, channel: &ChannelName, now: Timestamp) -> Readiness {
-        let counted = self.counted(now);
+        self.readiness_among(&self.counted(now), id, channel)
+    }
+
+    /// The same, where the mirrors that count are at hand.
+    pub(super) fn readiness_among(
+        &self,
+        counted: &[Counted<'_>],
+        id: &ReleaseId,
+        channel: &ChannelName,
+    ) -> Readiness {
         let lacks = |(mirror, state): &&Counted<'_>| {
             !state.is_some_and(|state| state.holds_whole(id)) && self.wants(mirror, id)
         };
         let lacking = counted.iter().filter(lacks).map(|(mirror, _)| mirror.name.clone()).collect();
-        Readiness { ready: self.is_ready(id, channel, &counted), lacking }
+        Readiness { ready: self.is_ready(id, channel, counted), lacking }
     }
 
-    fn counted(&self, now: Timestamp) -> Vec<Counted<'_>> {
+    /// The mirrors that count now.
+    pub(super) fn counted(&self, now: Timestamp) -> Vec<Counted<'_>> {
         let counted = self.configured().filter(|mirror| self.counts(mirror, now));
         counted.map(|mirror| (mirror, self.mirrors.get(&mirror.name))).collect()
     }
@@ -296,16 +337,13 @@ impl World {
 
     /// Mirrors that are to hold a release and do not hold all of it, whatever the policies.
     pub fn lacking(&self, id: &ReleaseId, now: Timestamp) -> Vec<MirrorName> {
-        let holds =
-            |mirror: &&Mirror| self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id));
-        self.required(id, now).filter(|mirror| !holds(mirror)).map(|mirror| mirror.name.clone()).collect()
+        let lacking = self.required(id, now).filter(|mirror| !self.holds_whole(mirror, id));
+        lacking.map(|mirror| mirror.name.clone()).collect()
     }
 
     pub(super) fn counts(&self, mirror: &Mirror, now: Timestamp) -> bool {
         let long_down = |standing: &crate::health::Standing| {
-            // Either way round: the clock may have gone back since.
-            let apart = now.since(standing.since).max(standing.since.since(now));
-            standing.state == State::Down && apart >= DOWN_TOO_LONG
+            standing.state == State::Down && now.apart(standing.since) >= DOWN_TOO_LONG
         };
         let state = self.mirrors.get(&mirror.name);
         !self.drained.contains(&mirror.name) && !state.is_some_and(|state| long_down(&state.standing))

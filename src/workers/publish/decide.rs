@@ -93,7 +93,7 @@ impl World {
     }
 
     fn what_lacks(&self, mirror: &MirrorName, id: &ReleaseId) -> String {
-        let copies = self.mirrors.get(mirror).and_then(|state| state.copies(id));
+        let copies = self.copies_on(mirror, id);
         let assets = self.releases.get(id).map(|known| &*known.release.assets).unwrap_or_default();
         let lacks = (0..).zip(assets).filter(|(at, _)| !copies.is_some_and(|copies| copies.holds(*at)));
         let mut names: Vec<&str> = lacks.map(|(_, asset)| &*asset.name).collect();

@@ -1,6 +1,6 @@
 //! What mirrors hold that they should not, and what they lack.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::config::{LayoutPart, Mirror};
 use crate::fetch::ListingKind;
 use crate::health::{Copies, CopyState, State};
 use crate::metrics::Metrics;
-use crate::model::{AssetIndex, MirrorName, Timestamp};
+use crate::model::{AssetIndex, MirrorName, TierName, Timestamp};
 use crate::workers::inventory::{Drift, FolderListed, FolderOutcome, ListingTask, NextListing};
 use crate::workers::replication::Unwanted;
 use crate::workers::report::Report;
@@ -46,9 +46,7 @@ pub(super) struct Stock {
 
 impl Stock {
     fn is_due(&self, complete: bool, interval: Duration, now: Timestamp) -> bool {
-        // Either way round: the clock may have gone back since.
-        let apart = now.since(self.at).max(self.at.since(now));
-        apart >= interval || (complete && !self.complete)
+        now.apart(self.at) >= interval || (complete && !self.complete)
     }
 }
 
@@ -137,13 +135,14 @@ impl World {
     }
 
     /// Missing and unexpected files of a mirror, by release, and what it holds without being asked to.
-    pub(super) fn inventory_report(&self, name: &MirrorName, _now: Timestamp) -> Report {
+    pub(super) fn inventory_report(&self, name: &MirrorName) -> Report {
         let mirror = self.configured().find(|mirror| mirror.name == *name)?;
         let state = self.mirrors.get(name)?;
         let holds = |id: &ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
         let of_interest = self.priority.iter().filter(|id| self.wants(mirror, id) || holds(id));
         let releases = of_interest.filter_map(|id| self.release_inventory(mirror, state, id));
-        let unwanted = self.unwanted_copies(mirror, state).map(|(id, reason, copies)| {
+        let unwanted = self.unwanted_by(mirror);
+        let unwanted = unwanted_copies(state, &unwanted).map(|(id, reason, copies)| {
             json!({ "product": id.product, "version": id.version, "reason": reason, "copies": copies })
         });
         Some(json!({
@@ -179,18 +178,6 @@ impl World {
         }))
     }
 
-    /// Releases that a mirror holds verified copies of and is not to hold, why not, and how many copies.
-    fn unwanted_copies<'w>(
-        &'w self,
-        mirror: &'w Mirror,
-        state: &'w MirrorState,
-    ) -> impl Iterator<Item = (&'w ReleaseId, Unwanted, u64)> {
-        self.priority.iter().filter_map(move |id| {
-            let copies = state.copies(id).filter(|copies| copies.holds_any())?;
-            Some((id, self.unwanted(mirror, id)?, copies.tally().verified))
-        })
-    }
-
     /// How mirrors' folders of a release differ from its manifest, a line for each difference; `None` where no mirror has
     /// listed one.
     pub fn drift_of(&self, id: &ReleaseId) -> Option<Vec<String>> {
@@ -222,6 +209,7 @@ impl World {
         let metrics = &metrics.replication;
         metrics.unexpected_files.reset();
         metrics.unwanted_copies.reset();
+        let mut by_tier: HashMap<&TierName, Vec<(&ReleaseId, Unwanted)>> = HashMap::new();
         for mirror in self.configured() {
             let (name, Some(state)) = (mirror.name.as_str(), self.mirrors.get(&mirror.name)) else {
                 continue;
@@ -231,11 +219,22 @@ impl World {
             metrics.unexpected_files.with_label_values(&[name]).set(unexpected as i64);
             let counts =
                 Unwanted::ALL.map(|why| metrics.unwanted_copies.with_label_values(&[name, why.as_str()]));
-            for (_, reason, copies) in self.unwanted_copies(mirror, state) {
+            let unwanted = by_tier.entry(&mirror.tier).or_insert_with(|| self.unwanted_by(mirror));
+            for (_, reason, copies) in unwanted_copies(state, unwanted) {
                 counts[reason as usize].add(copies as i64);
             }
         }
     }
+}
+
+/// Of releases that a mirror is not to hold, those that it holds verified copies of, and how many copies.
+fn unwanted_copies<'a>(
+    state: &'a MirrorState,
+    unwanted: &'a [(&'a ReleaseId, Unwanted)],
+) -> impl Iterator<Item = (&'a ReleaseId, Unwanted, u64)> {
+    let held =
+        unwanted.iter().filter_map(|(id, reason)| Some((*id, *reason, state.copies(id)?.tally().verified)));
+    held.filter(|(.., copies)| *copies > 0)
 }
 
 /// Assets that are not there: as the mirror said when it was asked for them, or as its listing says, unless they were

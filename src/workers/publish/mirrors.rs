@@ -171,6 +171,16 @@ impl MirrorState {
 }
 
 impl World {
+    /// What a mirror holds of a release; `None` where nobody has looked.
+    pub(super) fn copies_on(&self, mirror: &MirrorName, id: &ReleaseId) -> Option<&Copies> {
+        self.mirrors.get(mirror)?.copies(id)
+    }
+
+    /// Whether a mirror is up and holds every asset of a release, verified.
+    pub(super) fn holds_whole(&self, mirror: &Mirror, id: &ReleaseId) -> bool {
+        self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id))
+    }
+
     /// Folds a look into a mirror's standing.
     fn look(&mut self, mirror: &MirrorName, look: Look, now: Timestamp) {
         let probe = self.prepared.config.probe;

@@ -70,12 +70,12 @@ impl Writer {
         self.settle(true);
         while let Some(first) = messages.blocking_recv() {
             let mut acknowledgements = Vec::new();
-            let mut changed = self.take(first, &mut acknowledgements);
+            let mut must_look = self.take(first, &mut acknowledgements);
             for _ in 1..ROUND_MAX {
                 let Ok(message) = messages.try_recv() else { break };
-                changed |= self.take(message, &mut acknowledgements);
+                must_look |= self.take(message, &mut acknowledgements);
             }
-            self.settle(changed);
+            self.settle(must_look);
             let published = self.world.looks.published;
             self.status
                 .looks
@@ -88,7 +88,8 @@ impl Writer {
         self.settle(true);
     }
 
-    /// Takes one message in. Says whether anything may have changed that channels depend on.
+    /// Takes one message in. Says whether it is one after which moves of channels, and withdrawals, are looked for
+    /// whatever else has changed.
     fn take(&mut self, message: Message, acknowledgements: &mut Vec<Acknowledgement>) -> bool {
         let now = self.clock.now();
         match message {
@@ -101,7 +102,7 @@ impl Writer {
                     // A refusal changes no snapshot, and somebody may wait for what was refused.
                     self.status.changed.send_replace(());
                 }
-                true
+                is_look
             }
             Message::Call(Call::BeginLook(reply)) => {
                 let look = self.world.begin_look();
@@ -194,8 +195,8 @@ impl Writer {
         }
     }
 
-    /// Gives the orders that are due by themselves. What cannot be made durable is due again: moves with the next round,
-    /// withdrawals with the next look at the origin.
+    /// Gives the orders that are due by themselves. What cannot be made durable is due again: moves when they are looked
+    /// for next, withdrawals with the next look at the origin.
     fn carry_out(&mut self, due: Vec<Due>) {
         for Due { actor, reason, action } in due {
             let Ok(order) = self.append(actor.to_owned(), reason, action) else { continue };
@@ -214,9 +215,9 @@ impl Writer {
     }
 
     /// Withdraws, moves channels, writes down, publishes, wakes.
-    fn settle(&mut self, changed: bool) {
+    fn settle(&mut self, must_look: bool) {
         let now = self.clock.now();
-        if changed {
+        if must_look || self.world.may_have_moves(now) {
             let withdrawals = self.world.due_withdrawals();
             self.carry_out(withdrawals);
             let moves = self.world.due_moves(now);

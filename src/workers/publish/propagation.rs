@@ -77,14 +77,10 @@ impl World {
         })
     }
 
-    fn copies_on(&self, mirror: &Mirror, id: &ReleaseId) -> Option<&Copies> {
-        self.mirrors.get(&mirror.name).and_then(|state| state.copies(id))
-    }
-
     /// From publication until a mirror was whole for the first time. A manifest's date that lies in the future counts
     /// as the moment when the release was seen first.
     pub(super) fn lag(&self, mirror: &Mirror, known: &Known) -> Option<Duration> {
-        let completed_at = self.copies_on(mirror, &known.release.id)?.completed_at()?;
+        let completed_at = self.copies_on(&mirror.name, &known.release.id)?.completed_at()?;
         let published_at = known.published_at();
         let from = if published_at > known.first_seen { known.first_seen } else { published_at };
         Some(completed_at.since(from))
@@ -99,7 +95,7 @@ impl World {
 
     /// The verified part of a release on a mirror, 0 to 1, and how long the rest may take.
     fn progress(&self, mirror: &Mirror, known: &Known, now: Timestamp) -> (f64, Option<Duration>) {
-        let Some(copies) = self.copies_on(mirror, &known.release.id) else { return (0.0, None) };
+        let Some(copies) = self.copies_on(&mirror.name, &known.release.id) else { return (0.0, None) };
         if copies.is_complete() {
             return (1.0, Some(Duration::ZERO));
         }
@@ -114,7 +110,7 @@ impl World {
     pub(super) fn estimate(&self, known: &Known, now: Timestamp) -> Option<Duration> {
         let id = &known.release.id;
         let lacking =
-            self.required(id, now).filter(|m| !self.copies_on(m, id).is_some_and(Copies::is_complete));
+            self.required(id, now).filter(|m| !self.copies_on(&m.name, id).is_some_and(Copies::is_complete));
         let rests: Option<Vec<Duration>> = lacking.map(|m| self.progress(m, known, now).1).collect();
         rests?.into_iter().max()
     }
@@ -124,14 +120,13 @@ impl World {
         let id = &known.release.id;
         let required: Vec<&Mirror> = self.required(id, now).collect();
         let line = |mirror: &Mirror| {
-            let complete = self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id));
-            let completed_at = self.copies_on(mirror, id).and_then(Copies::completed_at);
+            let completed_at = self.copies_on(&mirror.name, id).and_then(Copies::completed_at);
             let (progress, rest) = self.progress(mirror, known, now);
             json!({
                 "mirror": mirror.name,
                 "region": self.region_name(mirror),
                 "required": required.iter().any(|one| one.name == mirror.name),
-                "complete": complete,
+                "complete": self.holds_whole(mirror, id),
                 "verified_at": completed_at.map(|at| at.to_string()),
                 "lag_seconds": self.lag(mirror, known).map(seconds),
                 "progress": progress,
@@ -156,7 +151,7 @@ impl World {
         let id = &known.release.id;
         let lacking = self.lacking(id, now);
         let behind = self.channels_behind(known);
-        let held = self.configured().any(|m| self.copies_on(m, id).is_some_and(Copies::is_complete));
+        let held = self.configured().any(|m| self.copies_on(&m.name, id).is_some_and(Copies::is_complete));
         let withdrawn = self.withdrawn.contains_key(id);
         report["globally_ready"] = json!(held && lacking.is_empty() && behind.is_empty() && !withdrawn);
         report["mirrors_required"] = json!(self.required(id, now).count());

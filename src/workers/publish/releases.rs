@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::catalog::manifest::{Manifest, changes};
 use crate::catalog::{Release, ReleaseId};
-use crate::model::{AssetIndex, OriginFault, Sha256, Timestamp};
+use crate::model::{AssetIndex, OriginFault, ProductName, Sha256, Timestamp};
 use crate::store::{KnownManifest, Observation};
 use crate::workers::fact::{Listed, OriginRefusal, ReadManifest};
 
@@ -136,6 +136,15 @@ impl World {
         self.priority.clear();
         self.wake.extend(self.mirrors.keys().cloned());
         Ok(())
+    }
+
+    /// All releases, product by product.
+    pub(super) fn by_product(&self) -> BTreeMap<&ProductName, Vec<&Known>> {
+        let mut products: BTreeMap<&ProductName, Vec<&Known>> = BTreeMap::new();
+        for (id, known) in &self.releases {
+            products.entry(&id.product).or_default().push(known);
+        }
+        products
     }
 
     fn check_immutable(&self, known: &Known, new: &Manifest, sealed: bool) -> Result<(), String> {

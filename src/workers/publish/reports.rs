@@ -12,7 +12,7 @@ use crate::model::{MirrorName, ProductName, Timestamp, Version};
 use crate::store::Observation;
 use crate::workers::report::{Report, Topic};
 
-use super::channels::{ChannelKey, Readiness};
+use super::channels::{ChannelKey, Counted, Readiness};
 use super::mirrors::{Holding, MirrorState};
 use super::releases::Known;
 use super::world::World;
@@ -31,13 +31,13 @@ impl World {
         match topic {
             Topic::Mirrors => Some(self.mirrors_report()),
             Topic::Mirror(name) => self.mirror_report(name, now),
-            Topic::Releases => Some(self.releases_report(now)),
+            Topic::Releases(product) => self.releases_report(product.as_ref(), now),
             Topic::Release(product, version) => self.release_report(product, version, now),
             Topic::Gate(product, version) => self.gate_report(product, version, now),
             Topic::Scorecard(product, most) => self.scorecard(product, *most, now),
             Topic::Wait(product, version, since) => self.wait_report(product, version, *since, now),
             Topic::Channels(product) => self.channels_report(product.as_ref(), now),
-            Topic::Inventory(mirror) => self.inventory_report(mirror, now),
+            Topic::Inventory(mirror) => self.inventory_report(mirror),
             Topic::Origin => Some(self.origin_report()),
             Topic::Gauges => {
                 self.set_gauges(metrics);
@@ -143,19 +143,18 @@ impl World {
         copies.trouble().take(TROUBLE_MAX).map(line).collect()
     }
 
-    fn release_line(&self, known: &Known, now: Timestamp) -> Value {
+    fn release_line(&self, known: &Known, counted: &[Counted<'_>], now: Timestamp) -> Value {
         let id = &known.release.id;
         let pointing =
             self.pointers.iter().filter(|((p, _), at)| *p == id.product && at.version == id.version);
         let pointing: Vec<_> = pointing.map(|((_, channel), _)| channel).collect();
-        let complete =
-            |mirror: &&Mirror| self.mirrors[&mirror.name].copies(id).is_some_and(Copies::is_complete);
+        let complete = |mirror: &&Mirror| self.copies_on(&mirror.name, id).is_some_and(Copies::is_complete);
         let waiting: Vec<Value> = known
             .release
             .channels
             .iter()
             .map(|channel| {
-                let readiness = self.readiness(id, channel, now);
+                let readiness = self.readiness_among(counted, id, channel);
                 json!({ "channel": channel, "ready": readiness.ready, "lacking": readiness.lacking })
             })
             .collect();
@@ -177,18 +176,26 @@ impl World {
         })
     }
 
-    fn releases_report(&self, now: Timestamp) -> Value {
-        let mut releases: Vec<&Known> = self.releases.values().collect();
+    fn releases_report(&self, product: Option<&ProductName>, now: Timestamp) -> Report {
+        let concerns = |of: &ProductName| product.is_none_or(|product| product == of);
+        let known = self.releases.values().filter(|known| concerns(&known.release.id.product));
+        let mut releases: Vec<&Known> = known.collect();
+        if product.is_some() && releases.is_empty() {
+            return None;
+        }
         releases.sort_by(|a, b| {
             let (a, b) = (&a.release.id, &b.release.id);
             a.product.cmp(&b.product).then_with(|| b.version.precedence(&a.version))
         });
-        let channels = self.pointers.iter().map(|((product, channel), pointer)| {
+        let pointers = self.pointers.iter().filter(|((product, _), _)| concerns(product));
+        let channels = pointers.map(|((product, channel), pointer)| {
             let since = pointer.since.to_string();
             json!({ "product": product, "channel": channel, "version": pointer.version, "since": since })
         });
-        json!({
-            "releases": releases.into_iter().map(|known| self.release_line(known, now)).collect::<Vec<_>>(),
+        let counted = self.counted(now);
+        let releases = releases.into_iter().map(|known| self.release_line(known, &counted, now));
+        Some(json!({
+            "releases": releases.collect::<Vec<_>>(),
             "channels": channels.collect::<Vec<_>>(),
             "refused": self.refused_report(),
             "origin": {
@@ -197,7 +204,7 @@ impl World {
                 "sequence": self.sequence,
                 "read_at": self.origin_read_at.map(|at| at.to_string()),
             },
-        })
+        }))
     }
 
     fn channels_report(&self, product: Option<&ProductName>, now: Timestamp) -> Report {
@@ -254,7 +261,7 @@ impl World {
         let version = Version::parse(version).ok()?;
         let id = ReleaseId { product: product.clone(), version };
         let known = self.releases.get(&id)?;
-        let mut report = self.release_line(known, now);
+        let mut report = self.release_line(known, &self.counted(now), now);
         let asset = |asset: &crate::catalog::Asset| {
             json!({
                 "name": asset.name,
@@ -266,7 +273,7 @@ impl World {
         };
         report["files"] = known.release.assets.iter().take(ASSETS_MAX).map(asset).collect();
         let holds = |mirror: &Mirror| {
-            let copies = self.mirrors.get(&mirror.name).and_then(|state| state.copies(&id));
+            let copies = self.copies_on(&mirror.name, &id);
             let unknown = Tally { pending: known.release.assets.len() as u64, ..Tally::default() };
             json!({
                 "mirror": mirror.name,
@@ -326,7 +333,6 @@ impl World {
 
     /// What is known of one copy; pending where nothing is.
     pub fn copy_state(&self, mirror: &MirrorName, id: &ReleaseId, asset: u32) -> CopyState {
-        let copies = self.mirrors.get(mirror).and_then(|state| state.copies(id));
-        copies.map_or(CopyState::Pending, |copies| copies.state(asset))
+        self.copies_on(mirror, id).map_or(CopyState::Pending, |copies| copies.state(asset))
     }
 }

@@ -112,7 +112,7 @@ impl World {
         let asset = self.releases.get(&copy.release)?.release.asset(copy.asset);
         let block = draw.below(block_count(asset.size));
         let digest = Blocks::single(asset.size, &asset.sha256).and_then(|blocks| blocks.digest(block));
-        let mark = self.mirrors.get(&copy.mirror)?.copies(&copy.release)?.mark_of(copy.asset);
+        let mark = self.copies_on(&copy.mirror, &copy.release)?.mark_of(copy.asset);
         Some(Sample { block, digest, mark })
     }
 

@@ -60,6 +60,11 @@ impl Views {
 }
 
 impl World {
+    /// Whether anything changed since the last snapshot that is published or that channels depend on.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.views.is_current()
+    }
+
     /// The next snapshot; `None` where nothing changed since the last, or nothing is known yet.
     pub fn next_snapshot(&mut self, now: Timestamp) -> Option<Snapshot> {
         // Until the origin was read, or a store says what was published, even "not found" would be a guess.
@@ -143,7 +148,7 @@ impl World {
     fn holders(&self, id: &ReleaseId) -> Holders {
         let (mut whole, mut parts) = (MirrorSet::new(), Vec::new());
         for (mirror, configured) in (0..).map(MirrorId).zip(self.configured()) {
-            match self.mirrors.get(&configured.name).and_then(|state| state.copies(id)) {
+            match self.copies_on(&configured.name, id) {
                 Some(copies) if copies.is_complete() => whole.insert(mirror),
                 Some(copies) if copies.holds_any() => {
                     parts.push((mirror, copies.held().collect::<Vec<AssetIndex>>()));

@@ -2,7 +2,7 @@
 //! releases.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,9 +38,7 @@ impl Wanted {
     }
 
     fn is_current(&self, now: Timestamp) -> bool {
-        // Either way round: the clock may have gone back since.
-        let apart = |at: Timestamp| now.since(at).max(at.since(now));
-        self.at.is_some_and(|at| !self.ages || apart(at) < LOOK_EVERY)
+        self.at.is_some_and(|at| !self.ages || now.apart(at) < LOOK_EVERY)
     }
 }
 
@@ -51,7 +49,7 @@ struct Line<'w> {
     releases: Vec<&'w Known>,
     /// Channels that point to a release or wait for it.
     current: HashMap<&'w ReleaseId, HashSet<&'w ChannelName>>,
-    /// The release before that of a channel.
+    /// What a channel would go back to, were it whole somewhere.
     before: HashSet<&'w ReleaseId>,
 }
 
@@ -109,13 +107,21 @@ impl World {
         !self.withdrawn.contains_key(id) && wanted()
     }
 
+    /// Releases that a mirror is not to hold, and why not; the same for all mirrors of its tier.
+    pub(super) fn unwanted_by(&self, mirror: &Mirror) -> Vec<(&ReleaseId, Unwanted)> {
+        self.priority.iter().filter_map(|id| Some((id, self.unwanted(mirror, id)?))).collect()
+    }
+
     /// Why a mirror is not to hold a release; `None`: it is.
-    pub(super) fn unwanted(&self, mirror: &Mirror, id: &ReleaseId) -> Option<Unwanted> {
-        match () {
-            () if self.withdrawn.contains_key(id) => Some(Unwanted::Withdrawn),
-            () if self.wants(mirror, id) => None,
-            () if !self.wanted.kept.contains(id) => Some(Unwanted::Retention),
-            () => Some(Unwanted::Tier),
+    fn unwanted(&self, mirror: &Mirror, id: &ReleaseId) -> Option<Unwanted> {
+        if self.withdrawn.contains_key(id) {
+            Some(Unwanted::Withdrawn)
+        } else if self.wants(mirror, id) {
+            None
+        } else if self.wanted.kept.contains(id) {
+            Some(Unwanted::Tier)
+        } else {
+            Some(Unwanted::Retention)
         }
     }
 
@@ -144,14 +150,11 @@ impl World {
     }
 
     fn lines(&self) -> Vec<Line<'_>> {
-        let mut products: BTreeMap<&ProductName, Vec<&Known>> = BTreeMap::new();
-        for (id, known) in self.releases.iter().filter(|(id, _)| !self.withdrawn.contains_key(id)) {
-            products.entry(&id.product).or_default().push(known);
-        }
-        products.into_iter().map(|(product, releases)| self.line(product, releases)).collect()
+        self.by_product().into_iter().map(|(product, releases)| self.line(product, releases)).collect()
     }
 
     fn line<'w>(&'w self, product: &'w ProductName, mut releases: Vec<&'w Known>) -> Line<'w> {
+        releases.retain(|known| !self.withdrawn.contains_key(&known.release.id));
         releases.sort_by(|a, b| self.order(&b.release.id, &a.release.id));
         let mut current: HashMap<&ReleaseId, HashSet<&ChannelName>> = HashMap::new();
         for known in &releases {
@@ -166,13 +169,11 @@ impl World {
         let mut before = HashSet::new();
         let by_version: HashMap<&str, &ReleaseId> =
             releases.iter().map(|known| (known.release.id.version.bare(), &known.release.id)).collect();
-        for ((_, channel), pointer) in self.pointers.iter().filter(|((p, _), _)| p == product) {
+        for (key, pointer) in self.pointers.iter().filter(|((p, _), _)| p == product) {
             if let Some(id) = by_version.get(pointer.version.bare()) {
-                current.entry(id).or_default().insert(channel);
+                current.entry(id).or_default().insert(&key.1);
             }
-            let history = self.history.get(&(product.clone(), channel.clone())).into_iter().flatten().rev();
-            let earlier = history.filter(|version| **version != pointer.version);
-            before.extend(earlier.filter_map(|version| by_version.get(version.bare()).copied()).next());
+            before.extend(self.earlier(key, &pointer.version).next());
         }
         Line { product, releases, current, before }
     }

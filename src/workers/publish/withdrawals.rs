@@ -84,11 +84,14 @@ impl World {
         let of = |why: &str| {
             Err(Refused::Forbidden(format!("{product} {} cannot replace it: {why}", replacement.version)))
         };
-        match () {
-            () if replacement == *id => of("it is the release that is to be withdrawn"),
-            () if self.withdrawn.contains_key(&replacement) => of("it is withdrawn itself"),
-            () if !self.releases.contains_key(&replacement) => of("it is not published"),
-            () => Ok(()),
+        if replacement == *id {
+            of("it is the release that is to be withdrawn")
+        } else if self.withdrawn.contains_key(&replacement) {
+            of("it is withdrawn itself")
+        } else if !self.releases.contains_key(&replacement) {
+            of("it is not published")
+        } else {
+            Ok(())
         }
     }
 
@@ -97,19 +100,19 @@ impl World {
         let ReleaseId { product, version } = id;
         let known = self.releases.get(id);
         let forbidden = |why: &str| Err(Refused::Forbidden(format!("{product} {version} {why}")));
-        match () {
-            () if known.is_none() && !self.withdrawn.contains_key(id) => {
-                Err(Refused::Unknown(format!("release {product} {version}")))
-            }
-            () if !self.withdrawn.contains_key(id) => forbidden("is not withdrawn"),
-            () if self.origin_withdrawals.listed.contains_key(id) => {
-                forbidden("is withdrawn by the origin: take it out of the index first")
-            }
-            () if known.is_some_and(|known| known.withdrawn.is_some()) => {
-                forbidden("is withdrawn by the origin: take `withdrawn` out of its manifest first")
-            }
-            () => Ok(()),
+        if !self.withdrawn.contains_key(id) {
+            return match known {
+                Some(_) => forbidden("is not withdrawn"),
+                None => Err(Refused::Unknown(format!("release {product} {version}"))),
+            };
         }
+        if self.origin_withdrawals.listed.contains_key(id) {
+            return forbidden("is withdrawn by the origin: take it out of the index first");
+        }
+        if known.is_some_and(|known| known.withdrawn.is_some()) {
+            return forbidden("is withdrawn by the origin: take `withdrawn` out of its manifest first");
+        }
+        Ok(())
     }
 
     /// The withdrawn releases of a product as they are published, by their bare version.
@@ -156,10 +159,7 @@ impl World {
         if !self.withdrawn.contains_key(id) {
             return Value::Null;
         }
-        let holds = |mirror: &&Mirror| {
-            let copies = self.mirrors.get(&mirror.name).and_then(|state| state.copies(id));
-            copies.is_some_and(Copies::holds_any)
-        };
+        let holds = |mirror: &&Mirror| self.copies_on(&mirror.name, id).is_some_and(Copies::holds_any);
         self.configured().filter(holds).map(|mirror| json!(mirror.name)).collect()
     }
 }

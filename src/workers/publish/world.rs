@@ -105,6 +105,8 @@ pub struct World {
     pub(super) priority: Vec<ReleaseId>,
     /// Releases that a channel waits for.
     pub(super) awaited: HashSet<ReleaseId>,
+    /// When moves of channels were last looked for.
+    pub(super) looked_for_moves_at: Option<Timestamp>,
     /// Files whose blocks are in the store.
     pub(super) blocks: HashSet<Sha256>,
     /// Signatures that were looked at before this epoch were verified with other keys.
@@ -141,6 +143,7 @@ impl World {
             origin_read_at: None,
             priority: Vec::new(),
             awaited: HashSet::new(),
+            looked_for_moves_at: None,
             blocks: HashSet::new(),
             keys_from: 0,
             wanted: Wanted::default(),

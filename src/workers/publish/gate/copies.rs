@@ -3,7 +3,7 @@
 use crate::catalog::ReleaseId;
 use crate::config::Mirror;
 use crate::health::CopyState;
-use crate::model::{ChannelName, Timestamp, Version};
+use crate::model::{ChannelName, Timestamp};
 use crate::workers::publish::propagation::Propagation;
 use crate::workers::publish::releases::Known;
 use crate::workers::publish::world::World;
@@ -19,10 +19,6 @@ pub(super) enum Fallback {
 }
 
 impl World {
-    fn holds_whole(&self, mirror: &Mirror, id: &ReleaseId) -> bool {
-        self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id))
-    }
-
     /// The mirrors that are to hold a release and do.
     pub(super) fn coverage(&self, id: &ReleaseId, now: Timestamp) -> (usize, usize) {
         let required: Vec<&Mirror> = self.required(id, now).collect();
@@ -66,9 +62,7 @@ impl World {
         let mut wrong = wrong_signatures(known);
         let (mut copies_verified, mut whole) = (0, 0);
         for mirror in self.configured().filter(|mirror| self.counts(mirror, now)) {
-            let Some(copies) = self.mirrors.get(&mirror.name).and_then(|state| state.copies(id)) else {
-                continue;
-            };
+            let Some(copies) = self.copies_on(&mirror.name, id) else { continue };
             copies_verified += copies.tally().verified;
             whole += usize::from(copies.is_complete());
             for (asset, trouble) in copies.trouble() {
@@ -89,16 +83,12 @@ impl World {
     /// What a channel would fall back to from a release that it points to, or is to point to: the last one on its trail
     /// that is published, not withdrawn, and whole; else the last one that would be that if it were whole.
     pub(super) fn fallback(&self, from: &ReleaseId, channel: &ChannelName) -> Fallback {
-        let trail = self.trail(&(from.product.clone(), channel.clone()));
-        let before = trail.into_iter().rev().filter(|version| **version != from.version);
-        let id = |version: &Version| ReleaseId { product: from.product.clone(), version: version.clone() };
-        let published = before.map(id).filter(|id| self.releases.contains_key(id));
-        let good: Vec<ReleaseId> = published.filter(|id| !self.withdrawn.contains_key(id)).collect();
-        let whole = good.iter().find(|id| self.is_whole_somewhere(id));
-        match (whole, good.first()) {
-            (Some(id), _) => Fallback::Release(id.clone(), true),
-            (None, Some(id)) => Fallback::Release(id.clone(), false),
-            (None, None) => Fallback::None,
+        let key = (from.product.clone(), channel.clone());
+        let mut earlier = self.earlier(&key, &from.version).peekable();
+        let Some(last) = earlier.peek().map(|id| (*id).clone()) else { return Fallback::None };
+        match earlier.find(|id| self.is_whole_somewhere(id)) {
+            Some(id) => Fallback::Release(id.clone(), true),
+            None => Fallback::Release(last, false),
         }
     }
 

@@ -16,13 +16,11 @@ impl World {
     pub(in crate::workers::publish) fn set_release_gauges(&self, metrics: &Metrics, now: Timestamp) {
         let metrics = &metrics.releases;
         metrics.reset();
-        let mut products: Vec<&ProductName> = self.releases.keys().map(|id| &id.product).collect();
-        products.sort();
-        products.dedup();
-        for product in products {
+        for (product, releases) in self.by_product() {
             let mut open = false;
-            for channel in self.channels_of(product) {
-                open |= self.set_channel_gauges(metrics, product, &channel, now);
+            for channel in self.channels_with(product, releases.iter().copied()) {
+                let newest = self.newest_for(&releases, &channel);
+                open |= self.set_channel_gauges(metrics, (product, &channel), newest, now);
             }
             metrics.window_open.with_label_values(&[product.as_str()]).set(i64::from(open));
         }
@@ -48,18 +46,17 @@ impl World {
         }
     }
 
-    /// Sets those of one channel. Says whether a release is on its way to it.
+    /// Sets those of one channel, for which `newest` is meant. Says whether a release is on its way to it.
     fn set_channel_gauges(
         &self,
         metrics: &ReleaseGauges,
-        product: &ProductName,
-        channel: &ChannelName,
+        (product, channel): (&ProductName, &ChannelName),
+        newest: Option<&Known>,
         now: Timestamp,
     ) -> bool {
         let pointer = self.pointers.get(&(product.clone(), channel.clone()));
         let id = pointer.map(|at| ReleaseId { product: product.clone(), version: at.version.clone() });
         let current = id.and_then(|id| self.releases.get(&id));
-        let newest = self.newest_for(product, channel);
         let Some(newest) = newest.or(current) else { return false };
         let labels = [product.as_str(), channel.as_str()];
         let (holders, required) = self.coverage(&current.unwrap_or(newest).release.id, now);
@@ -92,13 +89,10 @@ impl World {
         self.channels_behind(known).contains(&channel) || !self.lacking(&known.release.id, now).is_empty()
     }
 
-    /// The newest release that is meant for a channel and not withdrawn.
-    fn newest_for(&self, product: &ProductName, channel: &ChannelName) -> Option<&Known> {
-        let meant = self.releases.values().filter(|known| {
-            let id = &known.release.id;
-            id.product == *product
-                && known.release.channels.contains(channel)
-                && !self.withdrawn.contains_key(id)
+    /// The newest of a product's releases that is meant for a channel and not withdrawn.
+    fn newest_for<'k>(&self, releases: &[&'k Known], channel: &ChannelName) -> Option<&'k Known> {
+        let meant = releases.iter().copied().filter(|known| {
+            known.release.channels.contains(channel) && !self.withdrawn.contains_key(&known.release.id)
         });
         meant.max_by(|a, b| self.order(&a.release.id, &b.release.id))
     }
