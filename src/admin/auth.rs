@@ -2,12 +2,11 @@
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::config;
-use crate::model::Role;
+use crate::model::{Role, Sha256};
 
 use super::Refusal;
 
@@ -63,8 +62,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The entry of a token. Every entry is compared, each in constant time.
 fn find<'a>(tokens: &'a [config::AdminToken], token: &str) -> Option<&'a config::AdminToken> {
-    let hash = digest(&SHA256, token.as_bytes());
-    let same =
-        |known: &&config::AdminToken| verify_slices_are_equal(known.sha256.as_bytes(), hash.as_ref()).is_ok();
+    let hash = Sha256::of(token.as_bytes());
+    let same = |known: &&config::AdminToken| {
+        verify_slices_are_equal(known.sha256.as_bytes(), hash.as_bytes()).is_ok()
+    };
     tokens.iter().filter(same).fold(None, |_, token| Some(token))
 }

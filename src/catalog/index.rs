@@ -7,6 +7,7 @@ use serde::de::MapAccess;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+use super::ReleaseId;
 use super::json::Need::{Optional, Required};
 use super::json::{
     At, Here, List, Need, Number, Object, Problems, Reader, Report, Shape, Slot, Text, document, line,
@@ -56,6 +57,12 @@ pub struct ManifestPath {
 }
 
 impl ManifestPath {
+    /// Where the manifest of a release lies.
+    pub fn of(release: &ReleaseId) -> Self {
+        let ReleaseId { product, version } = release.clone();
+        Self { product, version }
+    }
+
     /// Reads `<product>/<version>/manifest.json`.
     ///
     /// # Errors

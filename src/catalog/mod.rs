@@ -19,4 +19,4 @@ pub mod signature;
 
 pub use alias::Aliases;
 pub use platform::Platform;
-pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, versionless};
+pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, url_below, versionless};

@@ -20,7 +20,7 @@ use super::manifest::{
     Expects, ImmutabilityBreach, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, ManifestAsset, ManifestError,
     changes,
 };
-use super::signature::TrustedComment;
+use super::signature::{TrustedComment, signature_of};
 use crate::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
 pub use label::kind_of_name;
 use mismatch::Mismatches;
@@ -270,7 +270,7 @@ pub(super) fn put(
             "assets were added: a service refuses them once a channel has pointed to the release".into(),
         );
     }
-    if outcome == Outcome::Changed && manifest_file.with_extension("json.minisig").exists() {
+    if outcome == Outcome::Changed && signature_of(&manifest_file).exists() {
         let comment = TrustedComment::of_release(&options.product, &options.version);
         notes.push(format!("the manifest has changed: sign it again, with the trusted comment {comment}"));
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustc_hash::FxHasher;
+use url::Url;
 
 use super::Platform;
 use crate::model::{AssetIndex, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
@@ -123,6 +124,16 @@ impl Asset {
 /// Percent-encodes a path, slashes kept.
 pub fn encode_path(text: &str) -> String {
     utf8_percent_encode(text, PATH).to_string()
+}
+
+/// The URL of a path below a base that ends with `/`. Not joined as links are: a name with a colon would be taken for a
+/// scheme, and one with a `?` would end the path.
+///
+/// # Errors
+///
+/// Where the text is too long for a URL.
+pub fn url_below(base: &Url, path: &str) -> Result<Url, url::ParseError> {
+    format!("{base}{}", encode_path(path)).parse()
 }
 
 /// A release as published; immutable.
@@ -311,6 +322,19 @@ pub fn versionless(name: &str, version: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_below_a_url_stays_below_it_whatever_is_in_its_names() {
+        let base: Url = "https://origin.example/r/".parse().unwrap();
+        for (path, expected) in [
+            ("tool/1.0/manifest.json", "https://origin.example/r/tool/1.0/manifest.json"),
+            ("a:b/1.0/c", "https://origin.example/r/a:b/1.0/c"),
+            ("http:/1.0/c#d?e", "https://origin.example/r/http:/1.0/c%23d%3Fe"),
+            ("100%/1.0/ä b", "https://origin.example/r/100%25/1.0/%C3%A4%20b"),
+        ] {
+            assert_eq!(url_below(&base, path).unwrap().as_str(), expected);
+        }
+    }
 
     fn release(names: &[&str]) -> Release {
         let kind = |name: &str| match name {

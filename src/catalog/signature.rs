@@ -6,6 +6,7 @@
 //! `waypost PRODUCT VERSION`, `waypost index SEQUENCE`. Both forms are read, prehashed (the program's default) and legacy.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use minisign_verify::{Error, PublicKey, Signature};
 
@@ -16,6 +17,18 @@ use crate::model::{ProductName, Version};
 pub const SIGNATURE_BYTES_MAX: usize = 64 << 10;
 /// What a signature's file is called: the name of what it signs, and this.
 pub const SIGNATURE_SUFFIX: &str = ".minisig";
+
+/// Where the signature of a file lies.
+pub fn signature_of(file: &Path) -> PathBuf {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(SIGNATURE_SUFFIX);
+    beside.into()
+}
+
+/// Whether a name is that of a file or of its signature.
+pub fn is_or_signs(name: &str, file: &str) -> bool {
+    name.strip_suffix(SIGNATURE_SUFFIX).unwrap_or(name) == file
+}
 
 /// Longest trusted comment that is shown, in characters.
 const SHOWN_MAX: usize = 200;
@@ -50,17 +63,18 @@ impl TrustedKeys {
         self.0.is_empty()
     }
 
+    /// The keys.
+    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.0.iter()
+    }
+
     /// What a signature of these bytes says that it signs.
     ///
     /// # Errors
     ///
     /// Where none of the keys made it, of these bytes and of its trusted comment.
     pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<TrustedComment, SignatureError> {
-        if signature.len() > SIGNATURE_BYTES_MAX {
-            return Err(SignatureError::Unreadable);
-        }
-        let text = std::str::from_utf8(signature).map_err(|_| SignatureError::Unreadable)?;
-        let signature = Signature::decode(text).map_err(|_| SignatureError::Unreadable)?;
+        let signature = read_signature(signature)?;
         let mut why = SignatureError::AnotherKey;
         for key in &self.0 {
             match key.verify(bytes, &signature, true) {
@@ -71,6 +85,16 @@ impl TrustedKeys {
         }
         Err(why)
     }
+}
+
+/// Reads a signature file, whoever made it.
+///
+/// # Errors
+///
+/// [`SignatureError::Unreadable`].
+pub fn read_signature(bytes: &[u8]) -> Result<Signature, SignatureError> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= SIGNATURE_BYTES_MAX);
+    text.and_then(|text| Signature::decode(text).ok()).ok_or(SignatureError::Unreadable)
 }
 
 /// The trusted comment of a signature that was verified.

@@ -1,12 +1,11 @@
 //! `waypost admin`: tokens for the admin listener.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Subcommand, ValueEnum};
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
 use super::outcome::{CliError, Exit, complain, print};
-use crate::model::is_reserved_actor;
+use crate::model::{Sha256, is_reserved_actor};
 
 /// Random bytes in a token: nobody guesses 256 bits, so a plain hash of it can stand in the configuration.
 const TOKEN_BYTES: usize = 32;
@@ -64,7 +63,7 @@ pub fn run(command: AdminCommand) -> Result<Exit, CliError> {
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| CliError::Unknown("the system gives no random bytes".to_owned()))?;
     let token = BASE64URL_NOPAD.encode(&bytes);
-    let sha256 = HEXLOWER.encode(digest(&SHA256, token.as_bytes()).as_ref());
+    let sha256 = Sha256::of(token.as_bytes()).to_string();
     let role = role.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     if json {
         print(json!({ "name": name, "role": role, "token": token, "sha256": sha256 }).to_string());

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -160,7 +159,7 @@ impl Response {
             let detail = format_args!("{length} bytes announced, {expected} expected");
             return Err(self.failure(CopyFault::WrongLength, detail));
         }
-        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut hash = Sha256::begin();
         while let Some(chunk) = self.chunk().await? {
             if self.received > expected {
                 let detail = format_args!("more than the {expected} bytes expected");
@@ -174,9 +173,8 @@ impl Response {
             let detail = format_args!("{} bytes arrived, {expected} expected", self.received);
             return Err(self.failure(CopyFault::WrongLength, detail));
         }
-        let bytes = hash.finish().as_ref().first_chunk().copied();
         Ok(Hashed {
-            sha256: Sha256::new(bytes.expect("a SHA-256 digest has 32 bytes")),
+            sha256: Sha256::end(hash),
             size: self.received,
             first_bytes: self.first_bytes,
             elapsed: began.elapsed(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest;
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 /// Why a text is not a digest.
@@ -61,6 +62,26 @@ macro_rules! digest {
 }
 
 digest!(Sha256, 32, "A SHA-256 digest (FIPS 180-4).");
+
+impl Sha256 {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hash = Self::begin();
+        hash.update(bytes);
+        Self::end(hash)
+    }
+
+    /// A digest of bytes that come one after the other; [`Sha256::end`] ends it.
+    pub fn begin() -> digest::Context {
+        digest::Context::new(&digest::SHA256)
+    }
+
+    /// The digest of all that was hashed since [`Sha256::begin`].
+    pub fn end(hash: digest::Context) -> Self {
+        let bytes = hash.finish().as_ref().first_chunk().copied();
+        Self(bytes.expect("a SHA-256 digest has 32 bytes"))
+    }
+}
 digest!(Sha512, 64, "A SHA-512 digest (FIPS 180-4).");
 
 /// A short digest of what a server says of a file's identity (ETag, Last-Modified, length): two answers with different
@@ -78,6 +99,15 @@ mod tests {
         let digest: Sha256 = "AB".repeat(32).parse().unwrap();
         assert_eq!(digest.to_string(), "ab".repeat(32));
         assert_eq!(digest.as_bytes(), &[0xab; 32]);
+    }
+
+    #[test]
+    fn bytes_are_hashed_at_once_or_one_after_the_other() {
+        let mut hash = Sha256::begin();
+        [b"a", b"b", b"c"].iter().for_each(|part| hash.update(*part));
+        assert_eq!(Sha256::end(hash), Sha256::of(b"abc"));
+        // FIPS 180-4's first example.
+        assert!(Sha256::of(b"abc").to_string().starts_with("ba7816bf8f01cfea414140de5dae2223"));
     }
 
     #[test]

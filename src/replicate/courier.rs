@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::Context;
 use bytes::Bytes;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -221,7 +221,7 @@ impl Part {
         }
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).await;
         let mut part =
-            Self { path: path.to_owned(), file: open.map_err(disk)?, length: 0, hash: Context::new(&SHA256) };
+            Self { path: path.to_owned(), file: open.map_err(disk)?, length: 0, hash: Sha256::begin() };
         let mut chunk = vec![0; CHUNK];
         loop {
             match part.file.read(&mut chunk).await.map_err(disk)? {
@@ -248,12 +248,12 @@ impl Part {
             self.file.seek(SeekFrom::Start(0)).await
         };
         restarted.await.map_err(|error| self.disk(error))?;
-        (self.length, self.hash) = (0, Context::new(&SHA256));
+        (self.length, self.hash) = (0, Sha256::begin());
         Ok(())
     }
 
     fn check(&self, wanted: &Wanted) -> Result<(), BringError> {
-        let found = finish(self.hash.clone());
+        let found = Sha256::end(self.hash.clone());
         if found == wanted.sha256 {
             return Ok(());
         }
@@ -263,12 +263,6 @@ impl Part {
     fn disk(&self, error: io::Error) -> BringError {
         BringError::Disk { path: self.path.clone(), error }
     }
-}
-
-/// The end of a hash.
-pub(super) fn finish(hash: Context) -> Sha256 {
-    let bytes = hash.finish().as_ref().first_chunk().copied();
-    Sha256::new(bytes.expect("a SHA-256 digest has 32 bytes"))
 }
 
 /// What comes from the origin.

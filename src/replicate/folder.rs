@@ -5,9 +5,6 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
-
-use super::courier::finish;
 use super::target::{Standing, TargetError};
 use super::wanted::{Plan, TargetPath, Wanted};
 use super::workshop::{HIDDEN, Mark, Workshop};
@@ -169,11 +166,11 @@ fn mark(about: &Metadata, wanted: &Wanted) -> Mark {
 }
 
 fn hash(mut file: File) -> std::io::Result<Sha256> {
-    let mut hash = Context::new(&SHA256);
+    let mut hash = Sha256::begin();
     let mut chunk = vec![0; CHUNK];
     loop {
         match file.read(&mut chunk) {
-            Ok(0) => return Ok(finish(hash)),
+            Ok(0) => return Ok(Sha256::end(hash)),
             Ok(read) => hash.update(&chunk[..read]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -10,6 +10,7 @@ use url::Url;
 use super::workshop::HIDDEN;
 use crate::catalog::ReleaseId;
 use crate::catalog::manifest::MANIFEST_FILE;
+use crate::catalog::signature::is_or_signs;
 use crate::model::{AssetPath, BadName, ProductName, Sha256, Version};
 
 /// Longest path below a target, in bytes.
@@ -170,11 +171,9 @@ impl Plan {
         else {
             return false;
         };
-        let is_manifest =
-            asset.strip_prefix(MANIFEST_FILE).is_some_and(|rest| rest.is_empty() || rest == ".minisig");
         !self.has_another_layout
             && self.known.get(product) == Some(&true)
-            && !is_manifest
+            && !is_or_signs(asset, MANIFEST_FILE)
             && Version::parse(version).is_ok()
             && !self.by_path.contains_key(path)
     }

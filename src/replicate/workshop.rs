@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +68,7 @@ impl Workshop {
     /// Where the part of a file lies: by what it is to become and where, so that a part is never taken for another's.
     pub fn part(&self, wanted: &Wanted) -> PathBuf {
         let whole = format!("{} {} {}", wanted.sha256, wanted.size, wanted.path);
-        let name = HEXLOWER.encode(&digest(&SHA256, whole.as_bytes()).as_ref()[..16]);
+        let name = HEXLOWER.encode(&Sha256::of(whole.as_bytes()).as_bytes()[..16]);
         self.folder.join("parts").join(name)
     }
 

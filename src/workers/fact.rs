@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::catalog::index::IndexWithdrawal;
 use crate::catalog::manifest::Manifest;
+use crate::catalog::signature::TrustedKeys;
 use crate::catalog::{Release, ReleaseId};
-use crate::config::MinisignKey;
 use crate::fetch::Families;
 use crate::health::{BlockDigest, Blocks, Evidence};
 use crate::model::{
@@ -243,12 +243,23 @@ pub struct Work {
 pub struct Examine {
     /// Record the digests of its blocks.
     pub blocks: bool,
-    /// Verify its signature: where the sidecar lies on the same mirror, which asset it is, and the keys.
-    pub signature: Option<(Url, AssetIndex, Arc<[MinisignKey]>)>,
+    /// Verify its signature, which is in this sidecar.
+    pub signature: Option<Sidecar>,
     /// Hold a published file of checksums against the manifest.
     pub checksums: bool,
     /// For [`Purpose::Sample`]: which block to compare.
     pub sample: Option<Sample>,
+}
+
+/// The signature of an asset, and what it is verified with.
+#[derive(Debug, Clone)]
+pub struct Sidecar {
+    /// Where it lies on the same mirror.
+    pub url: Url,
+    /// Which asset it is.
+    pub asset: AssetIndex,
+    /// Whose signatures are believed.
+    pub keys: Arc<TrustedKeys>,
 }
 
 /// A block of a file that was verified, to be compared.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::catalog::index::{Index, ParsedIndex};
+use crate::catalog::index::{INDEX_BYTES_MAX, INDEX_FILE, Index, ParsedIndex};
+use crate::catalog::manifest::MANIFEST_FILE;
 use crate::catalog::signature::{SIGNATURE_BYTES_MAX, SIGNATURE_SUFFIX, TrustedComment, TrustedKeys};
 use crate::config::{Origin, OriginAt};
 use crate::fetch::Fetcher;
@@ -24,7 +25,7 @@ use super::handle::Handle;
 /// Largest manifest that is read, in bytes.
 const MANIFEST_MAX: u64 = 64 << 20;
 /// Largest index that is read, in bytes.
-const INDEX_MAX: u64 = 64 << 20;
+const INDEX_MAX: u64 = INDEX_BYTES_MAX as u64;
 /// Largest signature that is read, in bytes.
 const SIGNATURE_MAX: u64 = SIGNATURE_BYTES_MAX as u64;
 
@@ -36,7 +37,7 @@ impl Notes {
     /// The index, after a word to the operator on what is odd about it.
     fn heed(&mut self, parsed: ParsedIndex) -> Index {
         if parsed.warnings != self.0 {
-            parsed.warnings.iter().for_each(|note| tracing::warn!(note, "index.json"));
+            parsed.warnings.iter().for_each(|note| tracing::warn!(note, "{INDEX_FILE}"));
             self.0 = parsed.warnings;
         }
         parsed.index
@@ -139,10 +140,10 @@ impl Signed {
 
     /// The index, where it is signed as it should be.
     fn index(self, keys: &TrustedKeys) -> Result<ParsedIndex, OriginRefusal> {
-        let comment = self.comment("index.json", keys)?;
+        let comment = self.comment(INDEX_FILE, keys)?;
         let parsed = Index::parse(&self.body).map_err(|error| OriginRefusal {
             reason: OriginFault::Invalid,
-            detail: format!("index.json: {error}"),
+            detail: format!("{INDEX_FILE}: {error}"),
         })?;
         let sequence = parsed.index.sequence;
         match comment {
@@ -159,7 +160,7 @@ impl Signed {
     }
 
     fn believed(self, sha256: Option<Sha256>, keys: &TrustedKeys) -> Result<ReadManifest, OriginRefusal> {
-        let comment = self.comment("manifest.json", keys)?;
+        let comment = self.comment(MANIFEST_FILE, keys)?;
         let read = ReadManifest::parse(self.body)
             .map_err(|detail| OriginRefusal { reason: OriginFault::Invalid, detail })?;
         if sha256.is_some_and(|expected| expected != read.sha256) {

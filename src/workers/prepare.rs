@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::catalog::Aliases;
+use crate::catalog::signature::TrustedKeys;
 use crate::client::{Forwarded, GeoRanges, LocateError, Locator};
 use crate::config::Config;
 use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
@@ -21,6 +22,8 @@ pub struct Prepared {
     pub settings: Arc<Settings>,
     /// Its mirrors.
     pub mirrors: Arc<Mirrors>,
+    /// Whose signatures are believed.
+    pub keys: Arc<TrustedKeys>,
     /// Its networks and databases.
     pub locator: Arc<Locator>,
     /// The order of mirrors per place.
@@ -56,6 +59,7 @@ impl Prepared {
         Ok(Self {
             settings: Arc::new(settings(&config)),
             mirrors: Arc::new(mirrors),
+            keys: Arc::new(TrustedKeys::new(&config.origin.trusted_keys)),
             locator: Arc::new(locator),
             rankings: Arc::new(rankings),
             timing: Arc::new(delivery.per_region()),

@@ -1,12 +1,12 @@
 //! Signatures of assets: minisign, verified while the file goes by.
 
+use std::sync::Arc;
+
 use minisign_verify::{Error, PublicKey, Signature, StreamVerifier};
 
-use crate::config::MinisignKey;
+use crate::catalog::signature::{TrustedKeys, read_signature};
 use crate::model::SignatureState;
 
-/// Largest sidecar that is read, in bytes; a minisign signature has about 300.
-pub(super) const SIDECAR_MAX: usize = 64 << 10;
 /// Largest file with a signature of the legacy kind, which needs the whole file in memory.
 const LEGACY_MAX: u64 = 16 << 20;
 
@@ -14,15 +14,13 @@ const LEGACY_MAX: u64 = 16 << 20;
 pub(super) struct Signed {
     /// `None`: it is no signature.
     signature: Option<Signature>,
-    keys: Vec<PublicKey>,
+    keys: Arc<TrustedKeys>,
 }
 
 impl Signed {
     /// Reads a `.minisig` file.
-    pub(super) fn read(sidecar: &[u8], keys: &[MinisignKey]) -> Self {
-        let signature = std::str::from_utf8(sidecar).ok().and_then(|text| Signature::decode(text).ok());
-        let keys = keys.iter().filter_map(|key| PublicKey::from_base64(key.as_str()).ok()).collect();
-        Self { signature, keys }
+    pub(super) fn read(sidecar: &[u8], keys: &Arc<TrustedKeys>) -> Self {
+        Self { signature: read_signature(sidecar).ok(), keys: Arc::clone(keys) }
     }
 
     /// Begins to verify a file of this size.
@@ -31,7 +29,7 @@ impl Signed {
             return Check::Impossible("the .minisig file is no minisign signature");
         };
         let mut streams = Vec::new();
-        for key in &self.keys {
+        for key in self.keys.iter() {
             match key.verify_stream(signature) {
                 Ok(stream) => streams.push(stream),
                 Err(Error::UnsupportedLegacyMode) if size > LEGACY_MAX => {
@@ -103,7 +101,7 @@ impl Check<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::MinisignKey;
 
     /// What the first minisign wrote for a file that holds `test`; from the tests of minisign-verify.
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
@@ -113,12 +111,8 @@ trusted comment: timestamp:1555779966\tfile:test
 QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==
 ";
 
-    fn keys() -> Vec<MinisignKey> {
-        let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\n[origin]\nurl = \"origin\"\ntrusted_keys = [\"{KEY}\"]\n\
-             [[mirror]]\nname = \"m\"\nurl = \"http://m.example/\"\n"
-        );
-        config::parse(&text, std::path::Path::new("/waypost.toml")).unwrap().config.origin.trusted_keys
+    fn keys() -> Arc<TrustedKeys> {
+        Arc::new(TrustedKeys::new(&[MinisignKey::parse(KEY).unwrap()]))
     }
 
     fn verdict(sidecar: &str, size: u64, file: &[u8], name: &str) -> SignatureState {

@@ -4,23 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use http::StatusCode;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use url::Url;
 
+use crate::catalog::signature::SIGNATURE_BYTES_MAX;
 use crate::fetch::{Expected, Fetcher, Get, Hashed, Pace, Response, looks_like_html};
 use crate::health::{BlockDigest, Evidence, block_digest, block_range};
 use crate::metrics::Metrics;
-use crate::model::{Clock, CopyFault, Fingerprint};
+use crate::model::{Clock, CopyFault, Fingerprint, MirrorName, Sha256};
 
 use super::examine::Examination;
-use super::fact::{Fact, Found, NextWork, Purpose, Verified, Work, Wrong};
+use super::fact::{Fact, Found, NextWork, Purpose, Sidecar, Verified, Work, Wrong};
 use super::handle::Handle;
 use super::probe::{expected_of, printable};
-use super::signature::{SIDECAR_MAX, Signed};
+use super::signature::Signed;
 
 /// Copies that are hashed at once, over all mirrors.
 pub const AT_ONCE: usize = 32;
@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Verifier {
     /// Which mirror.
-    pub mirror: crate::model::MirrorName,
+    pub mirror: MirrorName,
     /// Copies hashed at once here.
     pub concurrency: usize,
     /// Bytes per second here.
@@ -117,13 +117,12 @@ impl Verifier {
     /// The signature beside the file, where it is asked for. One that is not what the manifest says is left to its own
     /// verification.
     async fn sidecar(&self, work: &Work) -> Option<Signed> {
-        let (url, sidecar, keys) = work.examine.signature.as_ref()?;
-        let sidecar = work.release.asset(*sidecar);
+        let Sidecar { url, asset, keys } = work.examine.signature.as_ref()?;
+        let sidecar = work.release.asset(*asset);
         let response = self.fetcher.get(&Get::new(url, HEAD_DEADLINE)).await.ok()?;
         response.look(&expected_of(&sidecar.name, sidecar.size)).ok()?;
-        let bytes = response.read(SIDECAR_MAX).await.ok()?;
-        let is_right = digest::digest(&digest::SHA256, &bytes).as_ref() == sidecar.sha256.as_bytes();
-        is_right.then(|| Signed::read(&bytes, keys))
+        let bytes = response.read(SIGNATURE_BYTES_MAX).await.ok()?;
+        (Sha256::of(&bytes) == sidecar.sha256).then(|| Signed::read(&bytes, keys))
     }
 
     async fn hash(

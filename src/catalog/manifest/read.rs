@@ -14,6 +14,7 @@ use crate::catalog::json::Need::{Optional, Required};
 use crate::catalog::json::{
     At, Here, List, Need, Number, Object, Reader, Report, Shape, Slot, Text, document, line,
 };
+use crate::catalog::signature::is_or_signs;
 use crate::model::{AssetPath, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
 
 /// Most channels, expected platforms and sidecars, and platforms and sidecars of one asset.
@@ -277,7 +278,7 @@ impl<'de> Reader<'de> for AssetReader<'_> {
 
 fn asset_name(text: &str) -> Result<AssetPath, String> {
     // The manifest and its signature lie in the same folder.
-    if text == MANIFEST_FILE || text.strip_prefix(MANIFEST_FILE).is_some_and(|rest| rest == ".minisig") {
+    if is_or_signs(text, MANIFEST_FILE) {
         return Err("is the name of the manifest itself".into());
     }
     AssetPath::new(text).map_err(|bad| bad.to_string())

@@ -4,12 +4,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use super::{CreateError, Outcome, read_bounded, stage};
 use crate::catalog::folder::list_manifests;
 use crate::catalog::index::{INDEX_BYTES_MAX, INDEX_FILE, Index, IndexEntry, ManifestPath, SEQUENCE_MAX};
-use crate::catalog::signature::TrustedComment;
+use crate::catalog::signature::{TrustedComment, signature_of};
 use crate::model::Sha256;
 
 /// Held while the index is read and written, so that no other release's entry is lost.
@@ -56,7 +54,7 @@ pub(super) fn enter(
     match index.manifests.iter_mut().find(|entry| entry.path == path) {
         None => index.manifests.push(IndexEntry::new(path)),
         Some(entry) if entry.sha256.is_some() && outcome != Outcome::Unchanged => {
-            entry.sha256 = Some(sha256(manifest))
+            entry.sha256 = Some(Sha256::of(manifest))
         }
         Some(_) => {}
     }
@@ -66,16 +64,12 @@ pub(super) fn enter(
         }
         index.sequence += 1;
         stage::write_atomically(&file, index.to_json().as_bytes())?;
-        if file.with_extension("json.minisig").exists() {
+        if signature_of(&file).exists() {
             let comment = TrustedComment::of_index(index.sequence);
             notes.push(format!("the index has changed: sign it again, with the trusted comment {comment}"));
         }
     }
     Ok(Entered { file, sequence: index.sequence, notes })
-}
-
-fn sha256(bytes: &[u8]) -> Sha256 {
-    Sha256::new(digest(&SHA256, bytes).as_ref().try_into().expect("a SHA-256 digest has 32 bytes"))
 }
 
 fn lock(origin: &Path) -> Result<File, CreateError> {

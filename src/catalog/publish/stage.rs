@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use aws_lc_rs::digest::{Context, SHA256, SHA512};
+use aws_lc_rs::digest::{Context, SHA512};
 
 use super::walk::Found;
 use super::{CreateError, Progress};
@@ -147,7 +147,7 @@ fn hash(
     let writing = |error| CreateError::io("write the copy of", &file.path, error);
     let mut source = File::open(&file.path).map_err(reading)?;
     let mut copy = target.map(File::create).transpose().map_err(writing)?;
-    let mut context = Context::new(&SHA256);
+    let mut context = Sha256::begin();
     let mut second = wants_sha512(file).then(|| Context::new(&SHA512));
     let mut size = 0_u64;
     loop {
@@ -178,11 +178,10 @@ fn hash(
     if let Some(copy) = copy {
         copy.sync_all().map_err(writing)?;
     }
-    let sha256 = context.finish().as_ref().try_into().expect("a SHA-256 digest has 32 bytes");
     let sha512 = second.map(|second| {
         Sha512::new(second.finish().as_ref().try_into().expect("a SHA-512 digest has 64 bytes"))
     });
-    Ok(Hashes { sha256: Sha256::new(sha256), sha512 })
+    Ok(Hashes { sha256: Sha256::end(context), sha512 })
 }
 
 fn wants_sha512(file: &Found) -> bool {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::CreateError;
 use super::label::Label;
 use crate::catalog::manifest::{ASSETS_MAX, MANIFEST_FILE};
+use crate::catalog::signature::is_or_signs;
 use crate::model::{AssetPath, Sha256, Sha512};
 
 /// How deep folders may be nested.
@@ -66,8 +67,7 @@ impl Walk {
             let Ok(name) = entry.file_name().into_string() else {
                 return Err(refused(&path, "its name is not UTF-8; rename it".into()));
             };
-            let own = prefix.is_empty()
-                && name.strip_prefix(MANIFEST_FILE).is_some_and(|end| matches!(end, "" | ".minisig"));
+            let own = prefix.is_empty() && is_or_signs(&name, MANIFEST_FILE);
             if name.starts_with('.') || own {
                 if !own {
                     self.note(format!("{prefix}{name}: hidden, passed over"));

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::catalog::index::ManifestPath;
 use crate::catalog::manifest::Manifest;
-use crate::catalog::{ReleaseId, encode_path};
+use crate::catalog::{ReleaseId, url_below};
 use crate::cli::outcome::{CliError, printable};
 use crate::config::{Origin, OriginAt};
 use crate::fetch::Fetcher;
@@ -94,11 +94,7 @@ fn wanted(file: &MirrorFile, origin: Option<&OriginAt>) -> Result<Wanted, String
 fn source(origin: &OriginAt, below: &str) -> Result<Source, String> {
     Ok(match origin {
         OriginAt::Folder(folder) => Source::File(Path::new(folder).join(below)),
-        // Not joined: a name with a colon would be taken for a scheme.
-        OriginAt::Url(url) => {
-            let text = format!("{url}{}", encode_path(below));
-            Source::Url(text.parse().map_err(|bad| format!("{text}: {bad}"))?)
-        }
+        OriginAt::Url(url) => Source::Url(url_below(url, below).map_err(|bad| format!("its URL: {bad}"))?),
     })
 }
 

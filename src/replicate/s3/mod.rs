@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use rusty_s3::{Bucket, Credentials, UrlStyle};
 use url::Url;
@@ -21,6 +20,7 @@ use super::target::{Standing, TargetError};
 use super::wanted::{Plan, TargetPath, Wanted};
 use super::workshop::{Mark, Workshop};
 use crate::fetch::{Fetcher, Pace};
+use crate::model::Sha256;
 
 pub use credentials::read as read_credentials;
 pub use store::StoreError;
@@ -144,7 +144,7 @@ impl S3 {
         let prefix = if place.prefix.is_empty() { String::new() } else { format!("{}/", place.prefix) };
         // A folder for each target, so that one work folder serves several.
         let whole = bucket.object_url(&prefix);
-        let name = HEXLOWER.encode(&digest(&SHA256, whole.as_str().as_bytes()).as_ref()[..8]);
+        let name = HEXLOWER.encode(&Sha256::of(whole.as_str().as_bytes()).as_bytes()[..8]);
         let workshop = Workshop::open(work.join(name), only_look)?;
         let store = Store { bucket, credentials: place.credentials, fetcher, pace: place.pace };
         Ok(Self { store, prefix, workshop, uploads: place.uploads, listed: Mutex::default() })

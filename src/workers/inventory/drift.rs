@@ -5,13 +5,12 @@ use std::collections::HashSet;
 use crate::catalog::Release;
 use crate::catalog::index::INDEX_FILE;
 use crate::catalog::manifest::MANIFEST_FILE;
+use crate::catalog::signature::is_or_signs;
 use crate::fetch::ListedEntry;
 use crate::model::AssetIndex;
 
 /// Most unexpected names that are kept.
 const NAMES_KEPT: usize = 100;
-/// What a signature of the origin's own files is called.
-const SIGNATURE: &str = ".minisig";
 
 /// How a folder differs from what its manifest says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,9 +53,7 @@ impl Drift {
         drift.unexpected = unexpected;
         drift
     }
-}
 
-impl Drift {
     /// Assets that are not there or not whole, as far as the listing tells.
     pub fn amiss(&self) -> impl Iterator<Item = AssetIndex> {
         self.missing.iter().chain(&self.wrong_size).copied()
@@ -65,8 +62,7 @@ impl Drift {
 
 /// What the origin has beside assets; a mirror that is a copy of all of it may have it too.
 fn is_of_the_origin(name: &str) -> bool {
-    let name = name.strip_suffix(SIGNATURE).unwrap_or(name);
-    name == MANIFEST_FILE || name == INDEX_FILE
+    is_or_signs(name, MANIFEST_FILE) || is_or_signs(name, INDEX_FILE)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::catalog::folder::list_manifests;
-use crate::catalog::index::Index;
-use crate::catalog::signature::{SIGNATURE_SUFFIX, TrustedKeys};
+use crate::catalog::index::{INDEX_FILE, Index};
+use crate::catalog::signature::{TrustedKeys, signature_of};
 use crate::model::Sha256;
 use crate::workers::fact::{Listed, Listing, OriginRefusal, Reading};
 
@@ -69,11 +69,11 @@ impl FolderReader {
 
     /// The index; `None` where there is none.
     fn index(&mut self) -> Result<Option<Index>, OriginRefusal> {
-        let file = self.folder.join("index.json");
+        let file = self.folder.join(INDEX_FILE);
         match read(&file, INDEX_MAX) {
             Ok(body) => Ok(Some(self.notes.heed(self.signed(&file, body).index(&self.keys)?))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(format!("index.json cannot be read: {error}"))),
+            Err(error) => Err(unreadable(format!("{INDEX_FILE} cannot be read: {error}"))),
         }
     }
 
@@ -113,14 +113,10 @@ impl FolderReader {
     }
 
     fn signed(&self, file: &Path, body: Vec<u8>) -> Signed {
-        let read_signature = || {
-            let mut beside = file.as_os_str().to_owned();
-            beside.push(SIGNATURE_SUFFIX);
-            match read(Path::new(&beside), SIGNATURE_MAX) {
-                Ok(bytes) => Ok(Some(bytes.into())),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.to_string()),
-            }
+        let read_signature = || match read(&signature_of(file), SIGNATURE_MAX) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
         };
         Signed { body: body.into(), signature: (!self.keys.is_empty()).then(read_signature) }
     }

@@ -11,8 +11,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::catalog::index::{Index, IndexEntry};
+use crate::catalog::index::{INDEX_FILE, Index, IndexEntry};
 use crate::catalog::signature::{SIGNATURE_SUFFIX, TrustedKeys};
+use crate::catalog::url_below;
 use crate::fetch::{Fetcher, Get};
 use crate::model::Sha256;
 use crate::workers::fact::{Listed, Listing, OriginRefusal, Reading};
@@ -91,7 +92,8 @@ impl RemoteReader {
     }
 
     async fn index(&mut self) -> Result<Index, OriginRefusal> {
-        let url = self.url.join("index.json").map_err(|error| unreadable(format!("index.json: {error}")))?;
+        let url = url_below(&self.url, INDEX_FILE);
+        let url = url.map_err(|error| unreadable(format!("{INDEX_FILE}: {error}")))?;
         let body = match self.asking.fetch(&url, INDEX_MAX, &Validators::default()).await {
             Ok(Fetched::Body(body, _)) => body,
             Ok(Fetched::Unchanged) => return Err(unreadable(format!("{url}: 304 was not asked for"))),
@@ -111,7 +113,7 @@ impl RemoteReader {
         for entry in entries {
             let (path, places) = (entry.path.to_string(), Arc::clone(&places));
             let (asking, seen) = (self.asking.clone(), self.seen.remove(&path));
-            let url = self.url.join(&path);
+            let url = url_below(&self.url, &path);
             looks.spawn(async move {
                 let _place = places.acquire().await;
                 let (became, now_seen) = match url {

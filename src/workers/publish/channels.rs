@@ -312,8 +312,8 @@ impl World {
     fn is_ready(&self, id: &ReleaseId, channel: &ChannelName, counted: &[Counted<'_>]) -> bool {
         let holds = |(_, state): &Counted<'_>| state.is_some_and(|state| state.holds_whole(id));
         // Even a share of nothing is no release that anybody could download. Nearly all releases that a cold start
-        // asks about end here.
-        if !counted.iter().any(holds) {
+        // asks about end here, before every mirror is asked about each.
+        if self.is_whole_nowhere(id) || !counted.iter().any(holds) {
             return false;
         }
         let counted: Vec<_> = counted.iter().filter(|(mirror, _)| self.wants(mirror, id)).collect();

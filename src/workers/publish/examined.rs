@@ -1,19 +1,19 @@
 //! What is known of a release beside its manifest and its copies: what was found while whole files went by.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::published_checksums::{CHECKSUMS_MAX, is_checksums_name};
+use crate::catalog::signature::SIGNATURE_SUFFIX;
 use crate::catalog::{Asset, Release, ReleaseId};
 use crate::config::MinisignKey;
 use crate::health::{Blocks, Copies};
 use crate::model::{AssetIndex, ProductName, Sha256, SignatureState, Timestamp, Version};
 use crate::store::Observation;
-use crate::workers::fact::{CopyRef, Examine, Found};
+use crate::workers::fact::{CopyRef, Examine, Found, Sidecar};
 
 use super::releases::Known;
 use super::world::World;
@@ -35,13 +35,12 @@ pub struct Examined {
 
 /// The asset that is the signature of another.
 fn sidecar_of(release: &Release, asset: &Asset) -> Option<AssetIndex> {
-    release.by_name(&format!("{}.minisig", asset.name))
+    release.by_name(&format!("{}{SIGNATURE_SUFFIX}", asset.name))
 }
 
 fn fingerprint(keys: &[MinisignKey]) -> String {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    keys.iter().for_each(|key| hash.update(format!("{}\n", key.as_str()).as_bytes()));
-    HEXLOWER.encode(hash.finish().as_ref())
+    let lines: String = keys.iter().map(|key| format!("{}\n", key.as_str())).collect();
+    Sha256::of(lines.as_bytes()).to_string()
 }
 
 impl Known {
@@ -137,7 +136,7 @@ impl World {
         let keys = &self.prepared.config.origin.trusted_keys;
         let signature = known.unverified(asset, keys).and_then(|sidecar| {
             let url = self.url_of(&CopyRef { asset: sidecar, ..copy.clone() })?;
-            Some((url, sidecar, keys.clone().into()))
+            Some(Sidecar { url, asset: sidecar, keys: Arc::clone(&self.prepared.keys) })
         });
         Examine {
             blocks: Blocks::are_worth_it(asset.size) && !self.blocks.contains(&asset.sha256),

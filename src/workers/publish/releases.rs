@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::catalog::index::ManifestPath;
 use crate::catalog::manifest::{Manifest, changes};
 use crate::catalog::{Release, ReleaseId};
 use crate::model::{AssetIndex, OriginFault, ProductName, Sha256, Timestamp};
@@ -76,9 +77,9 @@ impl World {
                     self.releases.insert(known.release.id.clone(), known);
                 }
                 Err(why) => {
-                    let path = format!("{}/{}/manifest.json", known.product, known.version);
+                    let path = ManifestPath { product: known.product, version: known.version };
                     tracing::error!(
-                        manifest = path,
+                        manifest = %path,
                         why,
                         "a stored manifest cannot be read; the origin's will be"
                     );
@@ -94,8 +95,8 @@ impl World {
         now: Timestamp,
     ) -> Result<(), OriginRefusal> {
         let id = ReleaseId { product: read.manifest.product.clone(), version: read.manifest.version.clone() };
-        let own_path = format!("{}/{}/manifest.json", id.product, id.version);
-        if own_path != path {
+        let own_path = ManifestPath::of(&id);
+        if own_path.to_string() != path {
             let detail = format!("it describes {} {} and so belongs at {own_path}", id.product, id.version);
             return Err(OriginRefusal { reason: OriginFault::WrongPlace, detail });
         }
@@ -158,7 +159,7 @@ impl World {
     pub(super) fn retire_unlisted(&mut self, listing: &BTreeMap<String, Listed>) {
         let mut retired = Vec::new();
         for (id, known) in &mut self.releases {
-            let listed = listing.contains_key(&format!("{}/{}/manifest.json", id.product, id.version));
+            let listed = listing.contains_key(&ManifestPath::of(id).to_string());
             known.unlisted = if listed { 0 } else { known.unlisted + 1 };
             if known.unlisted >= RETIRED_AFTER {
                 retired.push(id.clone());
@@ -221,8 +222,7 @@ impl ReadManifest {
     /// All its problems as one line.
     pub fn parse(body: Bytes) -> Result<Self, String> {
         let parsed = Manifest::parse(&body).map_err(|error| error.to_string())?;
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
-        let sha256 = digest.as_ref().try_into().map(Sha256::new).unwrap_or(Sha256::new([0; 32]));
+        let sha256 = Sha256::of(&body);
         Ok(Self { manifest: Arc::new(parsed.manifest), body, sha256, warnings: parsed.warnings })
     }
 }

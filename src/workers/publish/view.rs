@@ -65,6 +65,14 @@ impl World {
         !self.views.is_current()
     }
 
+    /// Whether it is published that no mirror holds all of a release, and nothing of the release has changed since.
+    pub(super) fn is_whole_nowhere(&self, id: &ReleaseId) -> bool {
+        let views = &self.views;
+        let is_old = || views.old_releases.contains(&(id.product.clone(), id.version.bare().to_owned()));
+        let view = views.releases.get(id).filter(|_| !views.all_old && !is_old());
+        view.is_some_and(|view| view.holders.whole().is_empty())
+    }
+
     /// The next snapshot; `None` where nothing changed since the last, or nothing is known yet.
     pub fn next_snapshot(&mut self, now: Timestamp) -> Option<Snapshot> {
         // Until the origin was read, or a store says what was published, even "not found" would be a guess.

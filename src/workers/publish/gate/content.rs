@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::catalog::manifest::{Manifest, ManifestAsset};
 use crate::catalog::publish::kind_of_name;
+use crate::catalog::signature::SIGNATURE_SUFFIX;
 use crate::catalog::{Kind, Platform};
 use crate::model::{AssetIndex, SignatureState};
 use crate::workers::publish::examined::Examined;
@@ -145,7 +146,8 @@ impl Content {
         let mut without_provenance = Missing::default();
         for (index, asset) in &parts.payloads {
             let signatures = || parts.companions(asset).filter(|with| kind_of(with) == Some("signature"));
-            let is_minisign = |with: &ManifestAsset| with.name.strip_suffix(".minisig") == Some(&*asset.name);
+            let is_minisign =
+                |with: &ManifestAsset| with.name.strip_suffix(SIGNATURE_SUFFIX) == Some(&*asset.name);
             if signatures().any(is_minisign) {
                 minisigned.push(*index);
             } else if signatures().next().is_some() {

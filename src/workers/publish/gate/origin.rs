@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::catalog::ReleaseId;
+use crate::catalog::index::ManifestPath;
 use crate::config::GateMode;
-use crate::model::{Check, ProductName, Version};
+use crate::model::{Check, ProductName};
 use crate::workers::fact::OriginRefusal;
 use crate::workers::publish::propagation::Propagation;
 use crate::workers::publish::world::World;
@@ -12,19 +13,11 @@ use crate::workers::report::Report;
 
 use super::{Finding, Line};
 
-/// The release that a manifest's path names, such as `tool/1.8.2/manifest.json`.
-fn release_at(path: &str) -> Option<(&str, Version)> {
-    let (product, rest) = path.split_once('/')?;
-    let version = rest.strip_suffix("/manifest.json")?;
-    Some((product, Version::parse(version).ok()?))
-}
-
 impl World {
     /// Why a release's manifest is refused now.
     pub(in crate::workers::publish) fn refusal_of(&self, id: &ReleaseId) -> Option<&OriginRefusal> {
         let is_it = |path: &str| {
-            release_at(path)
-                .is_some_and(|(product, version)| *product == *id.product && version == id.version)
+            ManifestPath::parse(path).is_ok_and(|at| at.product == id.product && at.version == id.version)
         };
         self.refused.iter().find(|(path, _)| is_it(path)).map(|(_, refusal)| refusal)
     }
