@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::admin_client::Answer;
 use super::outcome::{CliError, Exit, print, printable};
 use super::release::{Expected, expected};
-use super::service::Service;
+use super::service::{Reason, Service};
 use super::span;
 use super::table::{Align, Table};
 use crate::catalog::encode_path;
@@ -46,9 +46,8 @@ pub struct OrderArgs {
     product: ProductName,
     /// The channel
     channel: ChannelName,
-    /// Why; it is recorded with the order
-    #[arg(long, value_name = "TEXT", default_value = "not given")]
-    reason: String,
+    #[command(flatten)]
+    reason: Reason,
     #[command(flatten)]
     service: Service,
 }
@@ -98,21 +97,6 @@ struct Waiting {
     blocked: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Moved {
-    order: Order,
-}
-
-#[derive(Debug, Deserialize)]
-struct Order {
-    action: Action,
-}
-
-#[derive(Debug, Deserialize)]
-struct Action {
-    to: String,
-}
-
 /// Runs one of them.
 ///
 /// # Errors
@@ -122,10 +106,7 @@ pub async fn run(command: ChannelCommand) -> Result<Exit, CliError> {
     match command {
         ChannelCommand::List(service) => {
             let answer = service.client()?.get("/v1/channels").await?;
-            match service.json {
-                true => print(answer.text()),
-                false => print(table(&answer.read::<Listing>()?.channels, SystemClock.now())),
-            }
+            service.show(&answer, |listing: &Listing| table(&listing.channels, SystemClock.now()))?;
             Ok(Exit::Done)
         }
         ChannelCommand::Show(args) => show(&args).await,
@@ -169,7 +150,7 @@ fn chosen(answer: &Answer, channel: Option<&ChannelName>) -> Result<Value, CliEr
 
 async fn order(args: &OrderArgs, verb: &str, done: &str) -> Result<Exit, CliError> {
     let OrderArgs { product, channel, reason, service } = args;
-    let told = |_: &Answer| Ok(format!("{product} {channel}: {done}"));
+    let told = |_: &Value| format!("{product} {channel}: {done}");
     service.order(&target(product, channel, verb), reason, json!({}), told).await
 }
 
@@ -179,18 +160,14 @@ async fn rollback(args: &RollbackArgs) -> Result<Exit, CliError> {
     if let Some(Expected(version)) = &args.expect {
         body["expected"] = json!(version);
     }
-    let told = |answer: &Answer| moved(product, channel, answer);
+    let told = |action: &Value| moved(product, channel, action);
     service.order(&target(product, channel, "rollback"), reason, body, told).await
 }
 
 /// Where an order has moved a channel, in the release's own spelling.
-pub(super) fn moved(
-    product: &ProductName,
-    channel: &ChannelName,
-    answer: &Answer,
-) -> Result<String, CliError> {
-    let to = answer.read::<Moved>()?.order.action.to;
-    Ok(format!("{product} {channel} points to {}", printable(&to, 200)))
+pub(super) fn moved(product: &ProductName, channel: &ChannelName, action: &Value) -> String {
+    let to = action["to"].as_str().unwrap_or_default();
+    format!("{product} {channel} points to {}", printable(to, 200))
 }
 
 fn target(product: &ProductName, channel: &ChannelName, verb: &str) -> String {

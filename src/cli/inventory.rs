@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::outcome::{CliError, Exit, print, printable};
+use super::outcome::{CliError, Exit, printable};
 use super::service::Service;
 use super::span;
 use super::table::{Align, Table};
@@ -57,10 +57,7 @@ struct Unwanted {
 pub async fn run(args: &InventoryArgs) -> Result<Exit, CliError> {
     let target = format!("/v1/mirrors/{}/inventory", encode_path(args.name.as_str()));
     let answer = args.service.client()?.get(&target).await?;
-    match args.service.json {
-        true => print(answer.text()),
-        false => print(page(&answer.read()?, SystemClock.now())),
-    }
+    args.service.show(&answer, |inventory| page(inventory, SystemClock.now()))?;
     Ok(Exit::Done)
 }
 

@@ -12,7 +12,7 @@ use crate::catalog::Platform;
 use crate::catalog::import::{self, Format, ImportError, ImportOptions, Imported};
 use crate::catalog::manifest::Expects;
 use crate::catalog::publish::{self, CreateError, CreateOptions, Created, Outcome, Placement, Progress};
-use crate::model::{BadVersion, ChannelName, Clock, ProductName, SystemClock, Timestamp, Version};
+use crate::model::{ChannelName, Clock, ProductName, SystemClock, Timestamp, Version};
 
 /// Hashes a folder's files into an origin folder, as a release with its manifest, and enters it into the index.
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub struct CreateArgs {
     #[arg(long)]
     pub product: ProductName,
     /// The version, such as 1.8.2 or 2.0.0-rc.1
-    #[arg(long, value_parser = version)]
+    #[arg(long, value_parser = Version::parse)]
     pub version: Version,
     /// A channel that the release is meant for; may be repeated
     #[arg(long = "channel", value_name = "CHANNEL")]
@@ -59,7 +59,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub product: Option<ProductName>,
     /// The version, where the list does not tell it; where it does, both have to be the same
-    #[arg(long, value_parser = version)]
+    #[arg(long, value_parser = Version::parse)]
     pub version: Option<Version>,
     /// A channel that the release is meant for; may be repeated
     #[arg(long = "channel", value_name = "CHANNEL")]
@@ -104,10 +104,6 @@ impl From<ExpectedArgs> for Expects {
     }
 }
 
-fn version(text: &str) -> Result<Version, BadVersion> {
-    Version::parse(text)
-}
-
 fn moment(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse_rfc3339(text).ok_or("expected an RFC 3339 moment such as 2026-11-20T10:00:00Z")
 }
@@ -136,19 +132,8 @@ pub fn create(args: CreateArgs) -> Exit {
         now: SystemClock.now(),
         placement: if args.in_place { Placement::InPlace } else { Placement::Copy },
     };
-    let bar = Bar::new();
-    let result = publish::create(&options, &bar);
-    bar.0.finish_and_clear();
-    match result {
-        Ok(created) => {
-            report(&created, None, args.json);
-            Exit::Done
-        }
-        Err(error) => {
-            complain(format!("error: {error}"));
-            exit(&error)
-        }
-    }
+    let created = under_a_bar(|bar| publish::create(&options, bar));
+    ended(created.map(|created| report(&created, None, args.json)), exit)
 }
 
 /// `waypost manifest import`. Exit code 0: published, or published just so already; 1: files, lists and options
@@ -168,21 +153,28 @@ pub fn import(args: ImportArgs) -> Exit {
         all: args.all,
         expects: args.expected.into(),
     };
+    let imported = under_a_bar(|bar| import::import(&options, bar));
+    let told = |Imported { created, format, list }| report(&created, Some((format, &list)), args.json);
+    ended(imported.map(told), |error| match error {
+        ImportError::Unclear(_) => Exit::Usage,
+        ImportError::Source { .. } => Exit::No,
+        ImportError::Create(error) => exit(error),
+    })
+}
+
+fn under_a_bar<T>(work: impl FnOnce(&Bar) -> T) -> T {
     let bar = Bar::new();
-    let result = import::import(&options, &bar);
+    let done = work(&bar);
     bar.0.finish_and_clear();
-    match result {
-        Ok(Imported { created, format, list }) => {
-            report(&created, Some((format, &list)), args.json);
-            Exit::Done
-        }
+    done
+}
+
+fn ended<E: std::fmt::Display>(outcome: Result<(), E>, exit: impl FnOnce(&E) -> Exit) -> Exit {
+    match outcome {
+        Ok(()) => Exit::Done,
         Err(error) => {
             complain(format!("error: {error}"));
-            match &error {
-                ImportError::Unclear(_) => Exit::Usage,
-                ImportError::Source { .. } => Exit::No,
-                ImportError::Create(error) => exit(error),
-            }
+            exit(&error)
         }
     }
 }

@@ -3,13 +3,12 @@
 use bytesize::ByteSize;
 use clap::Subcommand;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::admin_client::Answer;
 use super::files::{self, FilesArgs};
 use super::inventory::{self, InventoryArgs};
-use super::outcome::{CliError, Exit, print, printable};
-use super::service::Service;
+use super::outcome::{CliError, Exit, printable};
+use super::service::{Reason, Service};
 use super::span;
 use super::table::{Align, Table};
 use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
@@ -51,9 +50,8 @@ pub struct ShowArgs {
 pub struct OrderArgs {
     /// The mirror
     name: MirrorName,
-    /// Why; it is recorded with the order
-    #[arg(long, value_name = "TEXT", default_value = "not given")]
-    reason: String,
+    #[command(flatten)]
+    reason: Reason,
     #[command(flatten)]
     service: Service,
 }
@@ -163,24 +161,18 @@ pub async fn run(command: MirrorCommand) -> Result<Exit, CliError> {
 
 async fn list(service: &Service) -> Result<Exit, CliError> {
     let answer = service.client()?.get("/v1/mirrors").await?;
-    match service.json {
-        true => print(answer.text()),
-        false => print(listing(&answer.read::<Mirrors>()?.mirrors, SystemClock.now())),
-    }
+    service.show(&answer, |report: &Mirrors| listing(&report.mirrors, SystemClock.now()))?;
     Ok(Exit::Done)
 }
 
 async fn show(args: &ShowArgs) -> Result<Exit, CliError> {
     let answer = args.service.client()?.get(&target(&args.name, "")).await?;
-    match args.service.json {
-        true => print(answer.text()),
-        false => print(page(&answer.read()?, SystemClock.now())),
-    }
+    args.service.show(&answer, |mirror| page(mirror, SystemClock.now()))?;
     Ok(Exit::Done)
 }
 
 async fn order(args: &OrderArgs, verb: &str, done: &str) -> Result<Exit, CliError> {
-    let told = |_: &Answer| Ok(format!("{}: {done}", args.name));
+    let told = |_: &Value| format!("{}: {done}", args.name);
     args.service.order(&target(&args.name, verb), &args.reason, json!({}), told).await
 }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::outcome::{CliError, Exit, print, printable};
-use super::service::Service;
+use super::service::{Reason, Service};
 
 /// How long a look may take; the service gives up earlier, and says so.
 const PATIENCE: Duration = Duration::from_secs(70);
@@ -35,9 +35,8 @@ pub struct AcceptArgs {
     /// The sequence [default: the one that the origin shows and that is refused]
     #[arg(long)]
     sequence: Option<u64>,
-    /// Why; it is recorded with the order
-    #[arg(long, value_name = "TEXT", default_value = "not given")]
-    reason: String,
+    #[command(flatten)]
+    reason: Reason,
     #[command(flatten)]
     service: Service,
 }
@@ -60,21 +59,6 @@ struct Refused {
     detail: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Accepted {
-    order: Order,
-}
-
-#[derive(Debug, Deserialize)]
-struct Order {
-    action: Action,
-}
-
-#[derive(Debug, Deserialize)]
-struct Action {
-    sequence: u64,
-}
-
 /// Runs one of them.
 ///
 /// # Errors
@@ -84,12 +68,12 @@ pub async fn run(command: OriginCommand) -> Result<Exit, CliError> {
     match command {
         OriginCommand::Poll(service) => poll(&service).await,
         OriginCommand::Accept(AcceptArgs { sequence, reason, service }) => {
-            let told = |answer: &super::admin_client::Answer| {
-                let sequence = answer.read::<Accepted>()?.order.action.sequence;
-                Ok(format!(
+            let told = |action: &Value| {
+                let sequence = &action["sequence"];
+                format!(
                     "the sequence {sequence} is accepted, and the origin is looked at now; `waypost origin poll` tells \
                      what comes of it"
-                ))
+                )
             };
             service.order("/v1/origin/accept", &reason, json!({ "sequence": sequence }), told).await
         }

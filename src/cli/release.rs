@@ -15,7 +15,7 @@ use super::service::Service;
 use super::span;
 use super::table::{Align, Table};
 use crate::catalog::encode_path;
-use crate::model::{BadVersion, Clock, ProductName, SystemClock, Timestamp, Version};
+use crate::model::{Clock, ProductName, SystemClock, Timestamp, Version};
 
 pub(super) use self::orders::{Expected, expected};
 
@@ -50,14 +50,10 @@ pub struct ShowArgs {
     /// The product
     product: ProductName,
     /// The version, with or without a leading `v`; without it, all of the product's releases
-    #[arg(value_parser = version)]
+    #[arg(value_parser = Version::parse)]
     version: Option<Version>,
     #[command(flatten)]
     service: Service,
-}
-
-fn version(text: &str) -> Result<Version, BadVersion> {
-    Version::parse(text)
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,10 +181,7 @@ pub async fn run(command: ReleaseCommand) -> Result<Exit, CliError> {
         ReleaseCommand::Show(ShowArgs { product, version: Some(version), service }) => {
             let (product, version) = (encode_path(product.as_str()), encode_path(version.as_str()));
             let answer = service.client()?.get(&format!("/v1/releases/{product}/{version}")).await?;
-            match service.json {
-                true => print(answer.text()),
-                false => print(page(&answer.read()?, SystemClock.now())),
-            }
+            service.show(&answer, |release| page(release, SystemClock.now()))?;
         }
     }
     Ok(Exit::Done)

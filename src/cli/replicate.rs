@@ -16,7 +16,7 @@ use super::outcome::{CliError, Exit, complain, print};
 use super::service::Service;
 use crate::config::{MinisignKey, Origin, OriginAt, Outgoing};
 use crate::fetch::{Fetcher, NamedHosts, Pace};
-use crate::model::{BadVersion, ChannelName, MirrorName, ProductName, Version};
+use crate::model::{ChannelName, MirrorName, ProductName, Version};
 use crate::replicate::{
     self, Courier, Options, Plan, S3Place, Summary, Target, TargetError, Uploads, read_credentials,
 };
@@ -61,7 +61,7 @@ pub struct ReplicateArgs {
     #[arg(long)]
     product: Vec<ProductName>,
     /// Only this version; may be repeated
-    #[arg(long, value_parser = version)]
+    #[arg(long, value_parser = Version::parse)]
     version: Vec<Version>,
     /// Only releases whose manifests name this channel; may be repeated
     #[arg(long)]
@@ -116,10 +116,6 @@ struct S3Args {
     /// The size of the parts
     #[arg(long, hide = true, default_value_t = ByteSize(Uploads::default().part))]
     upload_part: ByteSize,
-}
-
-fn version(text: &str) -> Result<Version, BadVersion> {
-    Version::parse(text)
 }
 
 fn key(text: &str) -> Result<MinisignKey, &'static str> {

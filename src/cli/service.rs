@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -77,7 +78,25 @@ impl Service {
         }
     }
 
-    /// Gives an order and prints what became of it: the service's JSON, or what `told` makes of the answer.
+    /// Prints an answer: the service's JSON, or what `page` makes of its values.
+    ///
+    /// # Errors
+    ///
+    /// Where the JSON is not understood.
+    pub fn show<T: DeserializeOwned>(
+        &self,
+        answer: &Answer,
+        page: impl FnOnce(&T) -> String,
+    ) -> Result<(), CliError> {
+        match self.json {
+            true => print(answer.text()),
+            false => print(page(&answer.read()?)),
+        }
+        Ok(())
+    }
+
+    /// Gives an order and prints what became of it: the service's JSON, or what `told` makes of the action as it was
+    /// recorded.
     ///
     /// # Errors
     ///
@@ -85,19 +104,24 @@ impl Service {
     pub async fn order(
         &self,
         target: &str,
-        reason: &str,
+        reason: &Reason,
         mut body: Value,
-        told: impl FnOnce(&Answer) -> Result<String, CliError>,
+        told: impl FnOnce(&Value) -> String,
     ) -> Result<Exit, CliError> {
-        body["reason"] = json!(reason);
+        body["reason"] = json!(reason.text);
         body["actor"] = json!(actor());
         let answer = self.operator()?.post(target, &body).await?;
-        match self.json {
-            true => print(answer.text()),
-            false => print(told(&answer)?),
-        }
+        self.show(&answer, |answer: &Value| told(&answer["order"]["action"]))?;
         Ok(Exit::Done)
     }
+}
+
+/// `--reason` of an order.
+#[derive(Debug, clap::Args)]
+pub struct Reason {
+    /// Why; it is recorded with the order
+    #[arg(long = "reason", value_name = "TEXT", default_value = "not given")]
+    pub text: String,
 }
 
 /// Who gives an order, as far as the environment tells; believed on the socket only, and whoever may open that could

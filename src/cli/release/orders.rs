@@ -2,14 +2,12 @@
 
 use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::version;
 use crate::catalog::encode_path;
-use crate::cli::admin_client::Answer;
 use crate::cli::channel::moved;
 use crate::cli::outcome::{CliError, Exit, complain, printable};
-use crate::cli::service::Service;
+use crate::cli::service::{Reason, Service};
 use crate::model::{ChannelName, ProductName, Version};
 
 /// Which release.
@@ -18,7 +16,7 @@ pub struct Subject {
     /// The product
     product: ProductName,
     /// The version, with or without a leading `v`
-    #[arg(value_parser = version)]
+    #[arg(value_parser = Version::parse)]
     version: Version,
 }
 
@@ -53,9 +51,8 @@ pub struct PromoteArgs {
     /// Although gating checks fail or mirrors lack it; never without a verified copy
     #[arg(long)]
     force: bool,
-    /// Why; it is recorded with the order
-    #[arg(long, value_name = "TEXT", default_value = "not given")]
-    reason: String,
+    #[command(flatten)]
+    reason: Reason,
     #[command(flatten)]
     service: Service,
 }
@@ -67,7 +64,9 @@ pub(in crate::cli) struct Expected(pub Option<Version>);
 pub(in crate::cli) fn expected(text: &str) -> Result<Expected, String> {
     match text {
         "none" => Ok(Expected(None)),
-        text => version(text).map(|version| Expected(Some(version))).map_err(|error| error.to_string()),
+        text => {
+            Version::parse(text).map(|version| Expected(Some(version))).map_err(|error| error.to_string())
+        }
     }
 }
 
@@ -80,7 +79,7 @@ pub struct WithdrawArgs {
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// What to take instead [default: what its channel falls back to]
-    #[arg(long, value_name = "VERSION", value_parser = version)]
+    #[arg(long, value_name = "VERSION", value_parser = Version::parse)]
     replacement: Option<Version>,
     #[command(flatten)]
     service: Service,
@@ -91,9 +90,8 @@ pub struct WithdrawArgs {
 pub struct RestoreArgs {
     #[command(flatten)]
     subject: Subject,
-    /// Why; it is recorded with the order
-    #[arg(long, value_name = "TEXT", default_value = "not given")]
-    reason: String,
+    #[command(flatten)]
+    reason: Reason,
     #[command(flatten)]
     service: Service,
 }
@@ -109,7 +107,7 @@ pub async fn promote(args: &PromoteArgs) -> Result<Exit, CliError> {
     if let Some(Expected(version)) = expect {
         body["expected"] = json!(version);
     }
-    let told = |answer: &Answer| moved(&subject.product, channel, answer);
+    let told = |action: &Value| moved(&subject.product, channel, action);
     service.order(&subject.target("promote"), reason, body, told).await
 }
 
@@ -120,8 +118,9 @@ pub async fn promote(args: &PromoteArgs) -> Result<Exit, CliError> {
 /// Where the service refuses or does not answer.
 pub async fn withdraw(args: &WithdrawArgs) -> Result<Exit, CliError> {
     let WithdrawArgs { subject, reason, replacement, service } = args;
+    let reason = &Reason { text: reason.clone() };
     let body = json!({ "replacement": replacement });
-    let told = |_: &Answer| Ok(format!("{} {} is withdrawn", subject.product, subject.version));
+    let told = |_: &Value| format!("{} is withdrawn", subject.words());
     let exit = service.order(&subject.target("withdraw"), reason, body, told).await?;
     if !service.json {
         tell_holders(subject, service).await?;
@@ -136,7 +135,7 @@ struct Withdrawn {
 }
 
 async fn tell_holders(subject: &Subject, service: &Service) -> Result<(), CliError> {
-    let left: Withdrawn = service.client()?.get(subject.target("").trim_end_matches('/')).await?.read()?;
+    let left: Withdrawn = service.client()?.get(&subject.path()).await?.read()?;
     if !left.holders_left.is_empty() {
         let names = printable(&left.holders_left.join(", "), 2000);
         complain(format!("still on {names}: nobody is sent there for it, but the files can be fetched"));
@@ -151,6 +150,6 @@ async fn tell_holders(subject: &Subject, service: &Service) -> Result<(), CliErr
 /// Where the service refuses or does not answer.
 pub async fn restore(args: &RestoreArgs) -> Result<Exit, CliError> {
     let RestoreArgs { subject, reason, service } = args;
-    let told = |_: &Answer| Ok(format!("{} {} is handed out again", subject.product, subject.version));
+    let told = |_: &Value| format!("{} is handed out again", subject.words());
     service.order(&subject.target("restore"), reason, json!({}), told).await
 }
