@@ -14,6 +14,9 @@ const TOKEN_BYTES: usize = 32;
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
     /// Makes a token: prints it once, with the entry for the configuration, which holds only its hash
+    #[command(after_help = "\
+Example:
+  waypost admin token ci --role release > token")]
     Token(TokenArgs),
 }
 

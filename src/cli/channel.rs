@@ -17,14 +17,29 @@ use crate::model::{ChannelName, Clock, ProductName, SystemClock, Timestamp};
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
     /// All channels: where they point, since when, and what they wait for
+    #[command(after_help = "\
+Example:
+  waypost channel list")]
     List(Service),
     /// A product's channels, with where they pointed before
+    #[command(after_help = "\
+Example:
+  waypost channel show tool stable")]
     Show(ShowArgs),
     /// Keeps a channel from moving up by itself until it is released
+    #[command(after_help = "\
+Example:
+  waypost channel hold tool stable --reason \"release freeze\"")]
     Hold(OrderArgs),
     /// Lets a held channel move by itself again
+    #[command(after_help = "\
+Example:
+  waypost channel release tool stable")]
     Release(OrderArgs),
     /// Points a channel to the release before, the last one that is still good
+    #[command(after_help = "\
+Example:
+  waypost channel rollback tool stable --reason \"1.8.2 does not start on Windows\"")]
     Rollback(RollbackArgs),
 }
 
@@ -113,7 +128,7 @@ pub async fn run(command: ChannelCommand) -> Result<Exit, CliError> {
         ChannelCommand::Hold(args) => {
             order(&args, "hold", "does not move up by itself until it is released").await
         }
-        ChannelCommand::Release(args) => order(&args, "release", "moves by itself again").await,
+        ChannelCommand::Release(args) => order(&args, "release", "is not held any more").await,
         ChannelCommand::Rollback(args) => rollback(&args).await,
     }
 }

@@ -17,14 +17,29 @@ use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
 #[derive(Debug, Subcommand)]
 pub enum MirrorCommand {
     /// All mirrors: state, copies, last look
+    #[command(after_help = "\
+Example:
+  waypost mirror list")]
     List(Service),
     /// One mirror: what it holds of each release, and what is wrong with its copies
+    #[command(after_help = "\
+Example:
+  waypost mirror show fra")]
     Show(ShowArgs),
     /// Sends nobody to a mirror until it is undrained
+    #[command(after_help = "\
+Example:
+  waypost mirror drain fra --reason \"disk swap\"")]
     Drain(OrderArgs),
     /// Uses a drained mirror again
+    #[command(after_help = "\
+Example:
+  waypost mirror undrain fra")]
     Undrain(OrderArgs),
     /// Hashes every copy on a mirror again
+    #[command(after_help = "\
+Example:
+  waypost mirror verify fra")]
     Verify(OrderArgs),
     /// What a mirror is to hold, by its tier and the retention: for rsync, apt or a script
     #[command(after_help = "\
@@ -33,6 +48,9 @@ Examples:
   waypost mirror files fra --format rsync | rsync -a --files-from=- /srv/origin/ fra.example.net:/srv/mirror/")]
     Files(FilesArgs),
     /// What lies on a mirror that should not, and what does not that should: from its directory listings where it has any
+    #[command(after_help = "\
+Example:
+  waypost mirror inventory fra")]
     Inventory(InventoryArgs),
 }
 

@@ -70,6 +70,9 @@ Example:
   waypost check --config /etc/waypost/waypost.toml")]
     Check(check::CheckArgs),
     /// The whole job on this machine with no configuration: origin, mirrors, real files, redirects
+    #[command(after_help = "\
+Example:
+  waypost demo")]
     Demo(demo::DemoArgs),
     /// Tells why a client is sent where it is sent
     #[command(after_help = "\
@@ -189,5 +192,19 @@ mod tests {
     #[test]
     fn the_tree_of_commands_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_with_an_example() {
+        fn look(command: &clap::Command, words: &str) {
+            assert!(command.get_about().is_some(), "{words} says what it does");
+            let mut inner = command.get_subcommands().filter(|inner| inner.get_name() != "help").peekable();
+            if inner.peek().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains(&format!("  {words}")), "{words} has an example: {help}");
+            }
+            inner.for_each(|inner| look(inner, &format!("{words} {}", inner.get_name())));
+        }
+        look(&Cli::command(), "waypost");
     }
 }

@@ -17,7 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(70);
 pub enum OriginCommand {
     /// Has the service look at the origin now, and tells what it found; for the end of a pipeline
     #[command(after_help = "\
-Exit code 0: it was read and nothing is refused; 1: it, or a manifest, is refused. What was published before stays.")]
+Exit code 0: it was read and nothing is refused; 1: it, or a manifest, is refused. What was published before stays.
+
+Example:
+  waypost origin poll && waypost release wait tool 1.8.2")]
     Poll(Service),
     /// Accepts an index with a lower sequence than was seen, such as that of an origin restored from a backup
     #[command(after_help = "\

@@ -23,10 +23,19 @@ pub(super) use self::orders::{Expected, expected};
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
     /// All releases and channels
+    #[command(after_help = "\
+Example:
+  waypost release list --json")]
     List(Service),
     /// A product's releases, or one release with its files and the mirrors that hold it
+    #[command(after_help = "\
+Example:
+  waypost release show tool 1.8.2")]
     Show(ShowArgs),
     /// Tells whether a release may be announced: exits 0 where all checks that gate hold, else 1, and says why
+    #[command(after_help = "\
+Example:
+  waypost release gate tool 1.8.2 && ./announce")]
     Gate(gate::GateArgs),
     /// Waits until a release is everywhere: whole on every mirror that is to hold it, and channels have come to it
     #[command(after_help = "\
@@ -37,10 +46,24 @@ Example, at the end of a pipeline:
   waypost release wait tool 1.8.2 --timeout 20m --admin https://downloads-admin.example.com")]
     Wait(wait::WaitArgs),
     /// Points a channel to a release, by hand
+    #[command(after_help = "\
+From then on the channel moves by itself only to a version that is higher than any known now.
+
+Example:
+  waypost release promote tool 1.8.2 --channel stable --expect 1.8.1 --reason \"the field test is over\"")]
     Promote(orders::PromoteArgs),
     /// Takes a release back: nobody is sent to its files any more
+    #[command(after_help = "\
+Its URLs answer 410 with what to take instead, and its channels fall back to the last good release. It is told which
+mirrors still hold the files. Withdrawing it again changes the reason and the replacement.
+
+Example:
+  waypost release withdraw tool 1.8.2 --reason \"it deletes home folders\" --replacement 1.8.1")]
     Withdraw(orders::WithdrawArgs),
     /// Hands a withdrawn release out again
+    #[command(after_help = "\
+Example:
+  waypost release restore tool 1.8.2 --reason \"it was the wrong one\"")]
     Restore(orders::RestoreArgs),
 }
 
