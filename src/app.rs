@@ -149,16 +149,9 @@ impl App {
         let counters = counters.into_iter().flatten().map(Server::counters).collect::<Vec<_>>();
         let plane = |door| {
             let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
-            Admin::new(
-                door,
-                published.clone(),
-                handle.clone(),
-                status.clone(),
-                metrics.clone(),
-                clock.clone(),
-                poll.clone(),
-            )
-            .with_listeners(listeners)
+            let (published, handle, status) = (published.clone(), handle.clone(), status.clone());
+            let (metrics, clock, poll) = (metrics.clone(), clock.clone(), poll.clone());
+            Admin { door, published, handle, status, metrics, clock, poll, listeners }
         };
         let mut admins = vec![(local, plane(Door::Socket))];
         admins.extend(admin.map(|server| (server, plane(Door::Network(Arc::clone(&status.admin))))));
@@ -173,7 +166,7 @@ impl App {
             poll: Arc::clone(&poll),
             config: Arc::clone(&config),
         };
-        let handler = Public::new(published, Arc::clone(&status), config.log.access);
+        let handler = Public::new(published, Arc::clone(&status), clock, config.log.access);
         let drain = config.server.drain;
         Ok(Self { addresses, drain, public: (public, handler), admin: admins, supervisor, writer, status })
     }

@@ -33,14 +33,22 @@ use self::operations::Operation;
 
 /// Answers one admin listener.
 pub struct Admin {
-    door: Door,
-    published: Arc<Published>,
-    handle: Handle,
-    status: Arc<Status>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
-    poll: Arc<Notify>,
-    listeners: Vec<(&'static str, Arc<ServerCounters>)>,
+    /// The way in.
+    pub door: Door,
+    /// What explanations are made from.
+    pub published: Arc<Published>,
+    /// The way to the writer, who knows the rest.
+    pub handle: Handle,
+    /// What readiness reports.
+    pub status: Arc<Status>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Wakes the look at the origin.
+    pub poll: Arc<Notify>,
+    /// Listeners whose counters the metrics show, by name.
+    pub listeners: Vec<(&'static str, Arc<ServerCounters>)>,
 }
 
 type Body = Full<Bytes>;
@@ -69,26 +77,6 @@ enum Refusal {
 }
 
 impl Admin {
-    /// Answers from the snapshot and from the writer; `poll` wakes the look at the origin.
-    pub fn new(
-        door: Door,
-        published: Arc<Published>,
-        handle: Handle,
-        status: Arc<Status>,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-        poll: Arc<Notify>,
-    ) -> Self {
-        Self { door, published, handle, status, metrics, clock, poll, listeners: Vec::new() }
-    }
-
-    /// Shows these listeners' counters in the metrics.
-    #[must_use]
-    pub fn with_listeners(mut self, listeners: Vec<(&'static str, Arc<ServerCounters>)>) -> Self {
-        self.listeners = listeners;
-        self
-    }
-
     async fn respond(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let path = request.uri().path().to_owned();
         let segments: Vec<String> = path.split('/').skip(1).map(decoded).collect();

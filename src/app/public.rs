@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::client::{self, client_network};
+use crate::model::Clock;
 use crate::redirect::{Body, Facts, Inquiry, answer, problem};
 use crate::server::{Connection, Handler, Peer, Scheme};
 use crate::snapshot::{Published, Snapshot};
@@ -18,13 +19,19 @@ use crate::workers::Status;
 pub struct Public {
     published: Arc<Published>,
     status: Arc<Status>,
+    clock: Arc<dyn Clock>,
     access_log: bool,
 }
 
 impl Public {
     /// Answers from whatever is published.
-    pub fn new(published: Arc<Published>, status: Arc<Status>, access_log: bool) -> Self {
-        Self { published, status, access_log }
+    pub fn new(
+        published: Arc<Published>,
+        status: Arc<Status>,
+        clock: Arc<dyn Clock>,
+        access_log: bool,
+    ) -> Self {
+        Self { published, status, clock, access_log }
     }
 
     fn respond(&self, request: &Request<Incoming>, connection: &Connection) -> Response<Body> {
@@ -42,7 +49,7 @@ impl Public {
         let began = Instant::now();
         let inquiry = inquiry(snapshot, request, connection);
         let answer = answer(snapshot, &inquiry);
-        answer.facts.count(snapshot.catalog.unnamed.as_deref());
+        answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
         let region = answer.facts.region.map(|region| region.index());
         snapshot.timing.answered(region, began.elapsed().as_secs_f64());
         if self.access_log {

@@ -8,7 +8,7 @@ use http_body_util::Full;
 
 use crate::client::{Whereabouts, sticky_key};
 use crate::metrics::{Outcome, ProductMeters};
-use crate::model::{AssetIndex, Clock, Exclusion, MirrorId, MirrorSet, RegionId, SystemClock};
+use crate::model::{AssetIndex, Exclusion, MirrorId, MirrorSet, RegionId, Timestamp};
 use crate::routing::Ask;
 use crate::snapshot::{ProductView, ReleaseView, Snapshot};
 
@@ -65,16 +65,16 @@ pub struct Answer<'s> {
 }
 
 impl Facts<'_> {
-    /// Counts the answer.
+    /// Counts the answer. `now` is asked only when nobody was sent to the release before.
     #[inline]
-    pub fn count(&self, unnamed: Option<&ProductMeters>) {
+    pub fn count(&self, unnamed: Option<&ProductMeters>, now: impl FnOnce() -> Timestamp) {
         let region = self.region.map(RegionId::index);
         let Some(meters) = self.product.map(|product| &*product.meters).or(unnamed) else { return };
         meters.answered(self.channel, region, self.outcome);
         if let Some(mirror) = self.mirror {
             meters.redirected(region, mirror.index());
             if let Some((release, _)) = self.asset {
-                release.first_redirect.note(|| SystemClock.now());
+                release.first_redirect.note(now);
                 if release.superseded {
                     meters.superseded();
                 }
