@@ -29,8 +29,12 @@ pub fn read(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> R
         });
     };
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
     read.map_err(|error| BadS3::Credentials(format!("{} cannot be read: {error}", path.display())))?;
+    if text.len() as u64 > FILE_MAX {
+        let why = format!("{} is no credentials file: it has more than {FILE_MAX} bytes", path.display());
+        return Err(BadS3::Credentials(why));
+    }
     credentials(|name| in_default(&text, name)).ok_or_else(|| {
         let needs = format!("needs a section [default] with {KEY} and {SECRET}");
         BadS3::Credentials(format!("{} {needs}", path.display()))

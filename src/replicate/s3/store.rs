@@ -24,8 +24,9 @@ const SIGNED_FOR: Duration = Duration::from_secs(6 * 3600);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Largest answer, in bytes: a page of 1,000 keys of 1 KiB, percent-encoded, with room.
 const ANSWER_MAX: usize = 8 << 20;
-/// Most pages of a listing: ten million objects.
-const PAGES_MAX: usize = 10_000;
+/// Most objects of a listing, and most pages: S3 puts a thousand on a page.
+const OBJECTS_MAX: usize = 10_000_000;
+const PAGES_MAX: usize = OBJECTS_MAX / 1000;
 /// How often a request is tried.
 const TRIES: u32 = 5;
 /// Before the second try; twice as long before each further one.
@@ -145,12 +146,16 @@ impl Store {
             found.extend(page.contents.into_iter().filter_map(|object| {
                 Some((object.key, Seen { size: object.size?, etag: object.etag.map(unquoted) }))
             }));
-            next = page.next_continuation_token;
-            if next.is_none() {
-                return Ok(found);
+            match page.next_continuation_token {
+                None => return Ok(found),
+                token if token == next => return Err(odd("a page of a listing that leads to itself")),
+                token => next = token,
+            }
+            if found.len() > OBJECTS_MAX {
+                break;
             }
         }
-        Err(StoreError::Odd(format!("a listing of more than {PAGES_MAX} pages")))
+        Err(odd(format_args!("a listing of more than {OBJECTS_MAX} objects, or {PAGES_MAX} pages")))
     }
 
     /// What an object tells of itself; `None` where there is none.

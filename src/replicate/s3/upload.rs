@@ -3,7 +3,8 @@
 //! Which parts are there is kept in the work folder, not asked for: not every store lists parts with their ETags.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use crate::replicate::target::TargetError;
 use crate::replicate::wanted::Wanted;
 use crate::replicate::workshop::write_atomically;
 
+/// Largest note of an upload that is read, in bytes: an ETag for each part.
+const NOTE_MAX: u64 = 16 << 20;
 /// Most parts of an object.
 const PARTS_MAX: u64 = 10_000;
 
@@ -164,7 +167,9 @@ fn note(room: &Path, part: &Path) -> PathBuf {
 
 /// `None` where nothing is known, or nothing that makes sense.
 fn read(path: &Path) -> Option<Upload> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    let mut text = Vec::new();
+    File::open(path).ok()?.take(NOTE_MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn write(path: &Path, upload: &Upload) -> Result<(), TargetError> {
