@@ -20,6 +20,43 @@ use crate::model::{Sha256, Sha512};
 /// Largest file that is read, in bytes.
 pub const SUMS_BYTES_MAX: usize = 256 << 20;
 
+/// What a list of checksums is called, in lower case.
+const LIST_NAMES: &[&str] = &[
+    "sha256sums",
+    "sha256sums.txt",
+    "sha256sum",
+    "sha256sum.txt",
+    "sha256.sum",
+    "shasums256.txt",
+    "sha512sums",
+    "sha512sums.txt",
+    "sha512sum",
+    "sha512sum.txt",
+    "sha512.sum",
+    "checksums",
+    "checksums.txt",
+    "checksum.txt",
+];
+
+/// How a list that carries the product's name ends, in lower case.
+const LIST_ENDS: &[&str] = &[
+    "_checksums.txt",
+    "-checksums.txt",
+    "_sha256sums",
+    "-sha256sums",
+    "_sha256sums.txt",
+    "_sha512sums",
+    "-sha512sums",
+    "_sha512sums.txt",
+];
+
+/// Whether a file of this name lists checksums of other files, as the tools that write such lists name them; any case, in
+/// any folder.
+pub fn is_list_name(name: &str) -> bool {
+    let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
+    LIST_NAMES.contains(&&*name) || LIST_ENDS.iter().any(|end| name.ends_with(end))
+}
+
 /// What a line says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileDigest {

@@ -1,7 +1,7 @@
 //! Published files of checksums, such as `SHA256SUMS`: what they say, and whether the manifest says the same.
 
 use super::Release;
-use super::checksums::{Entry, FileDigest, parse};
+use super::checksums::{Entry, FileDigest, is_list_name, parse};
 
 /// Largest file of checksums that is read, in bytes.
 pub const CHECKSUMS_MAX: u64 = 1 << 20;
@@ -9,9 +9,7 @@ pub const CHECKSUMS_MAX: u64 = 1 << 20;
 /// Whether an asset of this name holds SHA-256 checksums, as the tools that write them name it; any case.
 pub fn is_checksums_name(name: &str) -> bool {
     let name = file_name(name).to_ascii_lowercase();
-    matches!(&*name, "sha256sums" | "sha256sums.txt" | "sha256sum.txt" | "checksums.txt")
-        || name.ends_with("_checksums.txt")
-        || name.ends_with(".sha256")
+    name.ends_with(".sha256") || (is_list_name(&name) && !name.contains("sha512"))
 }
 
 /// How a release's file of checksums contradicts its manifest: it gives a file of the release another digest. Files that
@@ -78,12 +76,13 @@ mod tests {
             "a/sha256sums",
             "SHA256SUM.txt",
             "checksums.txt",
+            "sha256.sum",
             "tool_1.8.2_checksums.txt",
             "a.tar.gz.sha256",
         ] {
             assert!(is_checksums_name(name), "{name}");
         }
-        for name in ["SHA512SUMS", "SHA256SUMS.minisig", "sha256", "checksums", "tool-checksums.txt.gz"] {
+        for name in ["SHA512SUMS", "SHA256SUMS.minisig", "sha256", "sha512.sum", "tool-checksums.txt.gz"] {
             assert!(!is_checksums_name(name), "{name}");
         }
     }

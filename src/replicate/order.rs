@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::wanted::Wanted;
+use crate::catalog::checksums::is_list_name;
 
 /// What waits for what.
 #[derive(Debug)]
@@ -122,9 +123,8 @@ impl Order {
 
 /// Whether a file tells the checksums of a whole release: `SHA256SUMS`, `tool_1.8.2_checksums.txt`.
 fn is_checksums(name: &str) -> bool {
-    let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-    let stem = name.strip_suffix(".txt").unwrap_or(&name);
-    stem.ends_with("sums")
+    // Of whichever algorithm: `MD5SUMS` is read by nobody here, and by others.
+    is_list_name(name) || name.to_ascii_lowercase().trim_end_matches(".txt").ends_with("sums")
 }
 
 #[cfg(test)]

@@ -4,39 +4,9 @@ use std::collections::BTreeSet;
 
 use super::source::{Listed, Source};
 use super::{Format, ImportError};
-use crate::catalog::checksums::{self, SUMS_BYTES_MAX, Sums};
+use crate::catalog::checksums::{self, SUMS_BYTES_MAX, Sums, is_list_name};
 use crate::catalog::publish::read_bounded;
 use crate::catalog::publish::walk::{Found, Walk};
-
-/// What a list of checksums is called, in lower case.
-const NAMES: &[&str] = &[
-    "sha256sums",
-    "sha256sums.txt",
-    "sha256sum",
-    "sha256sum.txt",
-    "sha256.sum",
-    "shasums256.txt",
-    "sha512sums",
-    "sha512sums.txt",
-    "sha512sum",
-    "sha512sum.txt",
-    "sha512.sum",
-    "checksums",
-    "checksums.txt",
-    "checksum.txt",
-];
-
-/// How a list that carries the product's name ends, in lower case.
-const ENDS: &[&str] = &[
-    "_checksums.txt",
-    "-checksums.txt",
-    "_sha256sums",
-    "-sha256sums",
-    "_sha256sums.txt",
-    "_sha512sums",
-    "-sha512sums",
-    "_sha512sums.txt",
-];
 
 /// Suffixes of a file of checksums beside the file that it speaks of.
 const BESIDE: &[&str] = &[".sha256", ".sha512"];
@@ -60,7 +30,7 @@ fn is_list(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     // A clear-signed list may be the only one; a signature alone is told by its content.
     let name = name.strip_suffix(".asc").unwrap_or(&name);
-    !name.contains('/') && (NAMES.contains(&name) || ENDS.iter().any(|end| name.ends_with(end)))
+    !name.contains('/') && is_list_name(name)
 }
 
 /// The file that a file of checksums is named after.

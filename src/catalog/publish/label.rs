@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::checksums::is_list_name;
+
 /// Suffixes of files that belong to the file they are named after.
 const SIDECARS: &[&str] = &[
     ".minisig",
@@ -93,7 +95,8 @@ pub fn kind_of_name(name: &str) -> Option<&'static str> {
 }
 
 fn kind_of_base(base: &str) -> Option<&'static str> {
-    KINDS.iter().find(|(_, suffixes)| ends_with_any(base, suffixes)).map(|(kind, _)| *kind)
+    let told = KINDS.iter().find(|(_, suffixes)| ends_with_any(base, suffixes)).map(|(kind, _)| *kind);
+    told.or_else(|| is_list_name(base).then_some("checksum"))
 }
 
 /// Reads a name; what it does not say stays empty.
