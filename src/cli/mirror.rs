@@ -1,17 +1,20 @@
 //! `waypost mirror`: what mirrors hold, and orders to them.
 
+mod files;
+mod inventory;
+
 use bytesize::ByteSize;
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::files::{self, FilesArgs};
-use super::inventory::{self, InventoryArgs};
 use super::outcome::{CliError, Exit, printable};
 use super::service::{Reason, Service};
 use super::span;
 use super::table::{Align, Table};
 use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
+use files::FilesArgs;
+use inventory::InventoryArgs;
 
 /// What to do with mirrors.
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! The command line: a file for each command.
 //!
-//! `outcome` is how all of them end, `admin_client` how they reach the running service, `table` and `span` how they speak
-//! to people.
+//! `outcome` is how all of them end; `service` says which running service they mean and `admin_client` talks to it; `table`
+//! and `span` are how they speak to people.
 
 pub mod admin;
 pub mod admin_client;
@@ -11,8 +11,6 @@ pub mod check;
 pub mod config_file;
 pub mod demo;
 pub mod explain;
-pub mod files;
-pub mod inventory;
 pub mod logging;
 pub mod manifest;
 pub mod mirror;

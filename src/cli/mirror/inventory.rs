@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use super::outcome::{CliError, Exit, printable};
-use super::service::Service;
-use super::span;
-use super::table::{Align, Table};
 use crate::catalog::encode_path;
+use crate::cli::outcome::{CliError, Exit, printable};
+use crate::cli::service::Service;
+use crate::cli::span;
+use crate::cli::table::{Align, Table};
 use crate::model::{Clock, MirrorName, SystemClock, Timestamp};
 
 /// `waypost mirror inventory`
@@ -55,7 +55,7 @@ struct Unwanted {
 ///
 /// Where there is no such mirror, or the service does not answer.
 pub async fn run(args: &InventoryArgs) -> Result<Exit, CliError> {
-    let target = format!("/v1/mirrors/{}/inventory", encode_path(args.name.as_str()));
+    let target = format!("/v1/mirrors/{}/inventory", encode_path(&args.name));
     let answer = args.service.client()?.get(&target).await?;
     args.service.show(&answer, |inventory| page(inventory, SystemClock.now()))?;
     Ok(Exit::Done)

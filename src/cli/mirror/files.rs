@@ -2,9 +2,9 @@
 
 use clap::ValueEnum;
 
-use super::outcome::{CliError, Exit, print};
-use super::service::Service;
 use crate::catalog::encode_path;
+use crate::cli::outcome::{CliError, Exit, print};
+use crate::cli::service::Service;
 use crate::model::{MirrorName, ProductName};
 
 /// `waypost mirror files`
@@ -52,7 +52,7 @@ pub async fn run(args: &FilesArgs) -> Result<Exit, CliError> {
         Format::Apt => "apt",
         Format::Json => "json",
     };
-    let mut target = format!("/v1/mirrors/{}/files?format={format}", encode_path(args.name.as_str()));
+    let mut target = format!("/v1/mirrors/{}/files?format={format}", encode_path(&args.name));
     if args.missing {
         target += "&missing=true";
     }
