@@ -9,7 +9,7 @@ use super::reader::{Section, Spot};
 use super::source::{Notes, Source};
 use super::value::{Value, quoted};
 use super::values::Config;
-use super::{gate, mirror, names, network, origin, region, release, routing, server, tier};
+use super::{admin, gate, mirror, names, network, origin, region, release, routing, server, tier};
 
 /// Most files in all, the main one included.
 const FILES_MAX: usize = 1000;
@@ -106,7 +106,7 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
     let hosts = names::hosts(&mut documents, server.public_url.as_ref());
     let gates = gate::gates(&mut documents);
     let retention = tier::retention(documents.table("retention"));
-    let admin = gate::admin(documents.table("admin"));
+    let admin = admin::admin(documents.table("admin"));
     documents.finish();
     Some(Config {
         server,

@@ -1,12 +1,12 @@
 //! `[[mirror]]`, and the origin as a mirror of last resort.
 
 use super::document::{Documents, Unique};
-use super::layout;
 use super::reader::{Section, Spot};
 use super::region::Regions;
 use super::tier::{self, Tiers};
 use super::value::{Value, quoted};
 use super::values::{ClientSet, Layout, Mirror, Origin, OriginAt};
+use super::{layout, notify};
 use crate::model::MirrorName;
 
 /// Most mirrors.
@@ -61,7 +61,7 @@ fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mu
     let anycast = section.get("anycast", Value::boolean).unwrap_or(false);
     let layout = section.get("layout", template).unwrap_or_default();
     let tier = section.get("tier", |v| tiers.named(v)).unwrap_or_else(tier::all);
-    let notify = section.table("notify").and_then(tier::notify);
+    let notify = section.table("notify").and_then(notify::notify);
     section.finish();
     Some(Mirror {
         name: name?,

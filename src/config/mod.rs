@@ -7,6 +7,7 @@
 //! `reader` and `value` (keys and values, each knowing its line and column). A reader that meets something wrong notes
 //! it and goes on, so that one run reports everything.
 
+mod admin;
 mod document;
 mod gate;
 mod layout;
@@ -14,6 +15,7 @@ mod load;
 mod mirror;
 mod names;
 mod network;
+mod notify;
 mod origin;
 mod problem;
 mod reader;

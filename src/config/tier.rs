@@ -1,20 +1,16 @@
-//! `[[tier]]`, `[retention]`, and whom to tell that a mirror lacks something.
+//! `[[tier]]` and `[retention]`: what mirrors are to hold.
 
 use std::time::Duration;
-
-use url::Url;
 
 use super::document::{Documents, Unique};
 use super::reader::{Section, nearest};
 use super::release::channel_name;
 use super::value::{Value, quoted};
-use super::values::{Kept, Notify, Retention, Tier};
+use super::values::{Kept, Retention, Tier};
 use crate::model::TierName;
 
 /// Most lines of tiers.
 const TIERS_MAX: usize = 1000;
-/// Longest command, in words.
-const WORDS_MAX: usize = 64;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// All tiers, by the name of which mirrors choose theirs.
@@ -106,52 +102,4 @@ pub(super) fn retention(mut section: Section<'_>) -> Retention {
     };
     section.finish();
     retention
-}
-
-/// `notify = { url = "…" }` or `{ command = ["…"] }` of a mirror.
-pub(super) fn notify(mut section: Section<'_>) -> Option<Notify> {
-    let spot = section.spot.clone();
-    let given = section.len();
-    let url = section.get("url", webhook);
-    let command = section.get("command", command);
-    section.finish();
-    let remedy = "write { url = \"https://…\" } or { command = [\"/usr/local/bin/sync\"] }";
-    match (url, command) {
-        (Some(url), None) => Some(Notify::Webhook(url)),
-        (None, Some(words)) => Some(Notify::Command(words)),
-        (Some(_), Some(_)) => spot.refuse("names `url` and `command`", remedy),
-        (None, None) if given == 0 => spot.lacks("tells nobody", remedy),
-        // The key that is unknown or bad is the problem.
-        (None, None) => None,
-    }
-}
-
-/// A program and its arguments.
-fn command(value: Value<'_>) -> Option<Vec<String>> {
-    let spot = value.spot().clone();
-    let words = value.one_or_list(|value| {
-        let word = value.text("a word of the command")?;
-        if word.contains('\0') {
-            return value.spot().refuse("holds a NUL character", "remove it");
-        }
-        Some(word.to_owned())
-    })?;
-    match words.first() {
-        Some(program) if !program.is_empty() && words.len() <= WORDS_MAX => Some(words),
-        Some(program) if !program.is_empty() => {
-            spot.refuse(format!("has more than {WORDS_MAX} words"), "put them into a script")
-        }
-        _ => spot.refuse("names no program", "write it like [\"/usr/local/bin/sync\", \"fra\"]"),
-    }
-}
-
-fn webhook(value: Value<'_>) -> Option<Url> {
-    let text = value.text("\"https://hooks.example.net/sync\"")?;
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
-        // The text is not repeated: it may hold a secret.
-        _ => {
-            value.spot().refuse("is no http or https URL", "write it like \"https://hooks.example.net/sync\"")
-        }
-    }
 }
