@@ -97,7 +97,7 @@ impl Writer {
                 let is_look = matches!(*fact, Fact::Origin(_));
                 self.world.apply(*fact, now);
                 if is_look {
-                    let error = self.world.origin_error.as_ref().map(|why| Arc::new(why.to_string()));
+                    let error = self.world.origin.error.as_ref().map(|why| Arc::new(why.to_string()));
                     self.status.origin_error.store(error);
                     // A refusal changes no snapshot, and somebody may wait for what was refused.
                     self.status.changed.send_replace(());

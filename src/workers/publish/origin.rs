@@ -1,5 +1,7 @@
 //! Looks at the origin: what of it is believed, and the sequence that never goes back.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,6 +13,27 @@ use super::world::World;
 
 /// What the sequence is remembered under.
 const STORED_SEQUENCE: &str = "index_sequence";
+
+/// What is known of the origin beside its releases.
+#[derive(Debug, Default)]
+pub(super) struct OriginState {
+    /// The highest sequence of an index that was believed, or the one that was accepted since.
+    pub sequence: Option<u64>,
+    /// The last order to accept a sequence; 0 before the first.
+    accepted: u64,
+    /// The sequence that the origin showed at the last look, where it was refused.
+    refused_sequence: Option<u64>,
+    /// How many manifests it lists.
+    listed: usize,
+    /// Manifests that are refused now, by path, and why.
+    pub refused: BTreeMap<String, OriginRefusal>,
+    /// How many manifests were taken in (`None`) or newly refused, and why, since the service started.
+    pub attempts: BTreeMap<Option<OriginFault>, u64>,
+    /// Why it could not be read or believed at the last look; `None`: it could.
+    pub error: Option<OriginRefusal>,
+    /// When it was last read.
+    pub read_at: Option<Timestamp>,
+}
 
 /// The sequence as it is stored. With a lost database the orders to accept one are what is left; here is how far they
 /// are in it.
@@ -29,22 +52,22 @@ impl World {
         let stored = singles.iter().find(|(name, _)| name == STORED_SEQUENCE);
         let stored = stored.and_then(|(_, body)| serde_json::from_slice::<StoredSequence>(body).ok());
         if let Some(StoredSequence { sequence, accepted }) = stored {
-            (self.sequence, self.accepted) = (Some(sequence), accepted);
+            (self.origin.sequence, self.origin.accepted) = (Some(sequence), accepted);
         }
     }
 
     /// Obeys an order to accept a sequence.
     pub(super) fn accept_sequence(&mut self, order: u64, sequence: u64) {
-        if order > self.accepted {
-            self.accepted = order;
-            self.refused_sequence = None;
+        if order > self.origin.accepted {
+            self.origin.accepted = order;
+            self.origin.refused_sequence = None;
             self.set_sequence(sequence);
         }
     }
 
     fn set_sequence(&mut self, sequence: u64) {
-        self.sequence = Some(sequence);
-        let stored = StoredSequence { sequence, accepted: self.accepted };
+        self.origin.sequence = Some(sequence);
+        let stored = StoredSequence { sequence, accepted: self.origin.accepted };
         let body = serde_json::to_vec(&stored).unwrap_or_default();
         self.dirty.other.push(Observation::Single { name: STORED_SEQUENCE, body });
     }
@@ -52,11 +75,11 @@ impl World {
     /// What a wish to accept a sequence comes to; without one it is what the origin shows. A higher one than was seen
     /// would have the origin refused until it gets there.
     pub(super) fn sequence_to_accept(&self, wanted: Option<u64>) -> Result<Action, Refused> {
-        let sequence = wanted.or(self.refused_sequence).ok_or_else(|| {
+        let sequence = wanted.or(self.origin.refused_sequence).ok_or_else(|| {
             let text = "the origin shows no sequence that is refused, so there is nothing to accept";
             Refused::Forbidden(text.to_owned())
         })?;
-        let seen = self.sequence.unwrap_or_default();
+        let seen = self.origin.sequence.unwrap_or_default();
         if sequence >= seen {
             return Err(Refused::Forbidden(format!(
                 "{sequence} is not lower than {seen}, which was seen: the origin may show it without being accepted"
@@ -69,23 +92,23 @@ impl World {
     pub(super) fn begin_look(&mut self) -> OriginLook {
         self.looks.begun += 1;
         OriginLook {
-            lowest: self.sequence.unwrap_or_default(),
-            again: self.refused.keys().cloned().collect(),
+            lowest: self.origin.sequence.unwrap_or_default(),
+            again: self.origin.refused.keys().cloned().collect(),
         }
     }
 
     /// A look has ended.
     pub(super) fn origin_was_read(&mut self, reading: Reading, now: Timestamp) {
         self.looks.published = self.looks.begun;
-        self.refused_sequence = None;
+        self.origin.refused_sequence = None;
         match reading {
             Reading::Listing(listing) => self.take_in(listing, now),
             Reading::Unreadable(why) => self.disbelieve(why),
             // Accepted while the look was under way: the next one goes into it.
-            Reading::WentBack(shown) if Some(shown) >= self.sequence => {}
+            Reading::WentBack(shown) if Some(shown) >= self.origin.sequence => {}
             Reading::WentBack(shown) => {
-                self.refused_sequence = Some(shown);
-                let seen = self.sequence.unwrap_or_default();
+                self.origin.refused_sequence = Some(shown);
+                let seen = self.origin.sequence.unwrap_or_default();
                 let detail = format!(
                     "the index has the sequence {shown}, or is gone where that is 0, and {seen} was seen before; where \
                      an older state is what it should be, such as one from a backup: `waypost origin accept`"
@@ -96,22 +119,22 @@ impl World {
     }
 
     fn disbelieve(&mut self, why: OriginRefusal) {
-        if self.origin_error.as_ref() != Some(&why) {
+        if self.origin.error.as_ref() != Some(&why) {
             tracing::warn!(%why, "the origin cannot be read or is not believed; what is known stays in force");
         }
-        self.origin_error = Some(why);
+        self.origin.error = Some(why);
     }
 
     fn take_in(&mut self, listing: Listing, now: Timestamp) {
         let Listing { manifests, sequence, withdrawn } = listing;
-        (self.origin_error, self.origin_read_at) = (None, Some(now));
-        self.listed = manifests.len();
-        if let Some(sequence) = sequence.filter(|sequence| Some(*sequence) > self.sequence) {
+        (self.origin.error, self.origin.read_at) = (None, Some(now));
+        self.origin.listed = manifests.len();
+        if let Some(sequence) = sequence.filter(|sequence| Some(*sequence) > self.origin.sequence) {
             self.set_sequence(sequence);
         }
         self.origin_withdraws(withdrawn);
         self.retire_unlisted(&manifests);
-        let before = std::mem::take(&mut self.refused);
+        let before = std::mem::take(&mut self.origin.refused);
         for (path, listed) in manifests {
             let refusal = match listed {
                 Listed::Unchanged => None,
@@ -120,27 +143,27 @@ impl World {
             };
             let Some(why) = refusal else { continue };
             if before.get(&path) != Some(&why) {
-                *self.attempts.entry(Some(why.reason)).or_default() += 1;
+                *self.origin.attempts.entry(Some(why.reason)).or_default() += 1;
                 tracing::warn!(
                     manifest = path,
                     %why,
                     "a manifest is refused; what was published before stays"
                 );
             }
-            self.refused.insert(path, why);
+            self.origin.refused.insert(path, why);
         }
     }
 
     /// The last look, as its end is answered to whoever asked for it.
     pub(super) fn origin_report(&self) -> Value {
-        let error = self.origin_error.as_ref();
+        let error = self.origin.error.as_ref();
         json!({
             "outcome": if error.is_none() { "ok" } else { "refused" },
             "reason": error.map(|why| why.reason),
             "detail": error.map(|why| &why.detail),
-            "sequence": self.sequence,
-            "refused_sequence": self.refused_sequence,
-            "manifests": self.listed,
+            "sequence": self.origin.sequence,
+            "refused_sequence": self.origin.refused_sequence,
+            "manifests": self.origin.listed,
             "refused": self.refused_report(),
         })
     }
@@ -151,6 +174,6 @@ impl World {
             let OriginRefusal { reason, detail } = why;
             json!({ "manifest": path, "reason": reason, "detail": detail })
         };
-        self.refused.iter().map(line).collect()
+        self.origin.refused.iter().map(line).collect()
     }
 }

@@ -189,7 +189,7 @@ impl World {
             return Some(format!("{product} {version} is withdrawn: {}{instead}", withdrawal.reason));
         }
         // What was refused before may have been put right at the origin since; what could not be read comes later.
-        let looked = self.origin_read_at.is_some_and(|at| at >= since);
+        let looked = self.origin.read_at.is_some_and(|at| at >= since);
         let refusal = self.refusal_of(id).filter(|refusal| {
             looked && !matches!(refusal.reason, OriginFault::Unreadable | OriginFault::WrongDigest)
         });

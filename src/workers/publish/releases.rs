@@ -118,7 +118,7 @@ impl World {
             body: read.body.clone(),
             first_seen,
         }));
-        *self.attempts.entry(None).or_default() += 1;
+        *self.origin.attempts.entry(None).or_default() += 1;
         let mut known = Known::new(read, first_seen);
         tracing::info!(
             product = %id.product,

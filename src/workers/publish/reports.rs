@@ -199,10 +199,10 @@ impl World {
             "channels": channels.collect::<Vec<_>>(),
             "refused": self.refused_report(),
             "origin": {
-                "error": self.origin_error.as_ref().map(ToString::to_string),
-                "reason": self.origin_error.as_ref().map(|refusal| refusal.reason),
-                "sequence": self.sequence,
-                "read_at": self.origin_read_at.map(|at| at.to_string()),
+                "error": self.origin.error.as_ref().map(ToString::to_string),
+                "reason": self.origin.error.as_ref().map(|refusal| refusal.reason),
+                "sequence": self.origin.sequence,
+                "read_at": self.origin.read_at.map(|at| at.to_string()),
             },
         }))
     }

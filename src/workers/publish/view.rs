@@ -76,7 +76,7 @@ impl World {
     /// The next snapshot; `None` where nothing changed since the last, or nothing is known yet.
     pub fn next_snapshot(&mut self, now: Timestamp) -> Option<Snapshot> {
         // Until the origin was read, or a store says what was published, even "not found" would be a guess.
-        let knows = !self.releases.is_empty() || self.origin_read_at.is_some();
+        let knows = !self.releases.is_empty() || self.origin.read_at.is_some();
         if self.views.is_current() || !knows {
             return None;
         }

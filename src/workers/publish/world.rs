@@ -7,13 +7,14 @@ use std::sync::Arc;
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Ready};
 use crate::health::{Copies, Standing};
-use crate::model::{ChannelName, MirrorName, OriginFault, ProductName, Sha256, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, ProductName, Sha256, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
-use crate::workers::fact::{Fact, OriginRefusal};
+use crate::workers::fact::Fact;
 use crate::workers::handle::Looks;
 use crate::workers::prepare::Prepared;
 
 use super::mirrors::{MirrorState, StoredStanding, place_of};
+use super::origin::OriginState;
 use super::releases::Known;
 use super::view::Views;
 use super::wanted::Wanted;
@@ -81,26 +82,12 @@ pub struct World {
     pub(super) withdrawn: HashMap<ReleaseId, Withdrawal>,
     /// What the origin says of withdrawals.
     pub(super) origin_withdrawals: OriginWithdrawals,
-    /// The highest sequence of an index that was believed, or the one that was accepted since.
-    pub(super) sequence: Option<u64>,
-    /// The last order to accept a sequence; 0 before the first.
-    pub(super) accepted: u64,
-    /// The sequence that the origin showed at the last look, where it was refused.
-    pub(super) refused_sequence: Option<u64>,
-    /// How many manifests the origin lists.
-    pub(super) listed: usize,
+    /// The last look at the origin, and how far it is believed.
+    pub(super) origin: OriginState,
     /// How far the looks at the origin are; a round that folds one in publishes it.
     pub(super) looks: Looks,
     /// Releases that a channel has pointed to: their assets are final.
     pub(super) sealed: HashSet<ReleaseId>,
-    /// Manifests that are refused now, by path, and why.
-    pub(super) refused: BTreeMap<String, OriginRefusal>,
-    /// How many manifests were taken in (`None`) or newly refused, and why, since the service started.
-    pub(super) attempts: BTreeMap<Option<OriginFault>, u64>,
-    /// Why the origin could not be read or believed at the last look; `None`: it could.
-    pub(super) origin_error: Option<OriginRefusal>,
-    /// When it was last read.
-    pub(super) origin_read_at: Option<Timestamp>,
     /// Releases in the order in which they are hashed; made anew when it is empty.
     pub(super) priority: Vec<ReleaseId>,
     /// Releases that a channel waits for.
@@ -131,16 +118,9 @@ impl World {
             held: BTreeSet::new(),
             withdrawn: HashMap::new(),
             origin_withdrawals: OriginWithdrawals::default(),
-            sequence: None,
-            accepted: 0,
-            refused_sequence: None,
-            listed: 0,
+            origin: OriginState::default(),
             looks: Looks::default(),
             sealed: HashSet::new(),
-            refused: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            origin_error: None,
-            origin_read_at: None,
             priority: Vec::new(),
             awaited: HashSet::new(),
             looked_for_moves_at: None,

@@ -32,15 +32,15 @@ impl World {
         let count_up = |outcome: &str, reason: Option<OriginFault>| {
             let label = reason.map_or("", OriginFault::as_str);
             let shown = metrics.manifests.with_label_values(&[outcome, label]);
-            let count = self.attempts.get(&reason).copied().unwrap_or_default();
+            let count = self.origin.attempts.get(&reason).copied().unwrap_or_default();
             shown.inc_by(count.saturating_sub(shown.get()));
         };
         count_up("accepted", None);
-        let disbelieved = self.origin_error.as_ref().map(|refusal| refusal.reason);
+        let disbelieved = self.origin.error.as_ref().map(|refusal| refusal.reason);
         for reason in OriginFault::ALL {
             count_up("refused", Some(*reason));
             let label = &[reason.as_str()];
-            let count = self.refused.values().filter(|refusal| refusal.reason == *reason).count();
+            let count = self.origin.refused.values().filter(|refusal| refusal.reason == *reason).count();
             metrics.manifests_refused.with_label_values(label).set(count as i64);
             metrics.origin_refused.with_label_values(label).set(i64::from(disbelieved == Some(*reason)));
         }

@@ -19,13 +19,13 @@ impl World {
         let is_it = |path: &str| {
             ManifestPath::parse(path).is_ok_and(|at| at.product == id.product && at.version == id.version)
         };
-        self.refused.iter().find(|(path, _)| is_it(path)).map(|(_, refusal)| refusal)
+        self.origin.refused.iter().find(|(path, _)| is_it(path)).map(|(_, refusal)| refusal)
     }
 
     /// The manifests of a product that are refused now, and why.
     pub(super) fn refusals_of(&self, product: &ProductName) -> Vec<(&str, &OriginRefusal)> {
         let is_its = |path: &str| path.split('/').next() == Some(product.as_str());
-        let refused = self.refused.iter().filter(|(path, _)| is_its(path));
+        let refused = self.origin.refused.iter().filter(|(path, _)| is_its(path));
         refused.map(|(path, refusal)| (path.as_str(), refusal)).collect()
     }
 
@@ -39,10 +39,10 @@ impl World {
         if let Some(refusal) = self.refusal_of(id) {
             return fails("what the origin says of it now is refused", refusal);
         }
-        if let Some(error) = &self.origin_error {
+        if let Some(error) = &self.origin.error {
             return fails("the origin could not be read or believed at the last look", error);
         }
-        match self.origin_read_at {
+        match self.origin.read_at {
             Some(at) => {
                 Finding::holds(format!("the origin says the same as when it was published; read at {at}"))
             }
