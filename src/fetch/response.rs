@@ -141,8 +141,8 @@ impl Response {
         Ok(whole.freeze())
     }
 
-    /// Streams the body through SHA-256, at `pace`; [`look`](Self::look) at the head before. Another length than `expected` bytes is `WrongLength`: before the body
-    /// where the head says so, and as soon as one byte too many arrives.
+    /// Streams the body through SHA-256, at `pace`; [`look`](Self::look) at the head before. Another length than
+    /// `expected` bytes is `WrongLength`: before the body where the head says so, and as soon as one byte too many arrives.
     pub async fn hash(self, expected: u64, pace: &Pace) -> Result<Hashed, Failure> {
         self.hash_beside(expected, pace, |_| {}).await
     }

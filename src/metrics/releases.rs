@@ -1,5 +1,5 @@
-//! Gauges of releases: of those that channels point to, and of the newest ones for them. Their labels are bounded by channels
-//! and mirrors, not by releases.
+//! Gauges of releases: of those that channels point to, and of the newest ones for them. Their labels are bounded by
+//! channels and mirrors, not by releases.
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 

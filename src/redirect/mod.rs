@@ -3,7 +3,7 @@
 //! 1. Another method than GET or HEAD: 405.
 //! 2. A path that is no text, or holds control characters: 400.
 //! 3. No snapshot yet: 503 (decided before, in the composition root).
-//! 4. On a further public name ([[host]]): its prefix is taken off, and a product's own host stands for its name.
+//! 4. On a further public name (`[[host]]`): its prefix is taken off, and a product's own host stands for its name.
 //! 5. `hosts.json`. Else the first segment names no product: 404.
 //! 6. `install`: the platform's asset of a version or channel; without a platform 400. `releases.json`.
 //! 7. The second segment is a version, a channel or `latest`: else 404; a channel that points nowhere yet: 503; a withdrawn

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The parameters of a query in order; how long it can be is for the server's bound on request heads. What is not UTF-8 after decoding is replaced, not refused: an unknown
-/// parameter must not turn an answer into an error.
+/// The parameters of a query in order; how long it can be is for the server's bound on request heads. What is not UTF-8
+/// after decoding is replaced, not refused: an unknown parameter must not turn an answer into an error.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a>(&'a str);
 

@@ -1,7 +1,9 @@
 //! The control plane: supervised background tasks that send facts to one writer, which records and publishes them.
 //!
-//! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve, `inventory` lists what lies there, `notify` tells what is missing, `reload` watches
-//! files and signals; `publish` is the writer. `fact` is what they say to each other, `handle` how.
+//! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve (`examine` and
+//! `signature` look on), `inventory` lists what lies there, `notify` tells what is missing, `reload` watches files and
+//! signals; `publish` is the writer. `fact`, `replication` and `report` are what they say to each other, `handle` how;
+//! `supervise` starts the mirrors' tasks, `prepare` compiles a configuration for all of them.
 
 mod examine;
 pub mod fact;

@@ -1,4 +1,5 @@
-//! The mirrors' tasks: a prober, a verifier and whatever else each needs, replaced together when the configuration changes.
+//! The mirrors' tasks: a prober, a verifier, a lister and perhaps a notifier each, replaced together when the configuration
+//! changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,13 +45,13 @@ pub fn fetcher(config: &Config) -> Result<Fetcher, FetcherError> {
     Fetcher::new(&config.outgoing, named)
 }
 
-/// Running probers and verifiers. They end when this is dropped.
+/// The running tasks of all mirrors. They end when this is dropped.
 #[derive(Debug, Default)]
 pub struct Mirrors(JoinSet<()>);
 
 impl Mirrors {
-    /// Starts a prober, a verifier and a lister for every configured mirror, and a notifier where somebody wants to be told what it
-    /// lacks. `changed` tells of every publication.
+    /// Starts a prober, a verifier and a lister for every configured mirror, and a notifier where somebody wants to be
+    /// told what it lacks. `changed` tells of every publication.
     pub fn start(config: &Config, fetcher: &Fetcher, common: &Common, changed: &watch::Sender<()>) -> Self {
         let mut running = JoinSet::new();
         let everywhere = Arc::new(Semaphore::new(AT_ONCE));
@@ -78,12 +79,12 @@ impl Mirrors {
                 metrics: Arc::clone(&common.metrics),
                 clock: Arc::clone(&common.clock),
             };
-            running.spawn(prober.run());
             let lister = Lister {
                 mirror: mirror.name.clone(),
                 fetcher: fetcher.clone(),
                 handle: common.handle.clone(),
             };
+            running.spawn(prober.run());
             running.spawn(verifier.run());
             running.spawn(lister.run());
             if let Some(notify) = &mirror.notify {

@@ -1,7 +1,7 @@
 //! From what a release pipeline wrote beside its files to a release at an origin folder.
 //!
-//! Each reader is pure: bytes to a [`Source`], a list of files with what is said of them. [`join`] holds the lists against
-//! the files that lie there; hashing and publishing is [`super::publish`]'s.
+//! Each reader is pure: bytes to a `Source`, a list of files with what is said of them. `join` holds the lists against the
+//! files that lie there; hashing and publishing is [`super::publish`]'s.
 
 mod cargo_dist;
 mod github;

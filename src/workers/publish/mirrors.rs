@@ -236,8 +236,8 @@ impl World {
         self.ask_again_for_awaited(&mirror, now);
     }
 
-    /// A probe or a sample saw something else where a copy should be: the copy is out, and where it was a verified one, its release's
-    /// other copies there have to be hashed again. Says whether it was.
+    /// A probe or a sample saw something else where a copy should be: the copy is out, and where it was a verified one,
+    /// its release's other copies there have to be hashed again. Says whether it was.
     pub(super) fn contradict(&mut self, copy: &CopyRef, wrong: Wrong, now: Timestamp) -> bool {
         let pace = self.prepared.config.probe.interval;
         let Some(known) = self.releases.get(&copy.release) else { return false };

@@ -238,7 +238,10 @@ impl World {
     fn channel_line(&self, key: &ChannelKey, waiting: &[(&ReleaseId, Readiness)]) -> Value {
         let pointer = self.pointers.get(key);
         let history = self.history.get(key).map(Vec::as_slice).unwrap_or_default();
-        let waits = |(id, readiness): &(&ReleaseId, Readiness)| json!({ "version": id.version, "lacking": readiness.lacking, "blocked": self.content_blocks(id) });
+        let waits = |(id, readiness): &(&ReleaseId, Readiness)| {
+            let blocked = self.content_blocks(id);
+            json!({ "version": id.version, "lacking": readiness.lacking, "blocked": blocked })
+        };
         json!({
             "product": key.0,
             "channel": key.1,
