@@ -125,8 +125,8 @@ impl World {
         moves
     }
 
-    /// Whether a move may be due that was not when they were looked for last, orders left out: that costs time with every
-    /// release, and most facts, such as a probe that found what was expected, change nothing.
+    /// Whether a move may be due that was not when moves were looked for last. Looking costs time with every release, and
+    /// most facts, such as a probe that found what was expected, change nothing.
     pub(super) fn may_have_moves(&self, now: Timestamp) -> bool {
         self.has_changed() || self.looked_for_moves_at.is_none_or(|at| now.apart(at) >= LOOK_EVERY)
     }

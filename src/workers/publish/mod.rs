@@ -67,15 +67,15 @@ type Acknowledgement = (oneshot::Sender<Result<Order, Refused>>, Order);
 impl Writer {
     /// Works until all senders are gone.
     pub fn run(mut self, mut messages: mpsc::Receiver<Message>) {
-        self.settle(true);
+        self.settle();
         while let Some(first) = messages.blocking_recv() {
             let mut acknowledgements = Vec::new();
-            let mut must_look = self.take(first, &mut acknowledgements);
+            self.take(first, &mut acknowledgements);
             for _ in 1..ROUND_MAX {
                 let Ok(message) = messages.try_recv() else { break };
-                must_look |= self.take(message, &mut acknowledgements);
+                self.take(message, &mut acknowledgements);
             }
-            self.settle(must_look);
+            self.settle();
             let published = self.world.looks.published;
             self.status
                 .looks
@@ -85,12 +85,11 @@ impl Writer {
                 let _ = reply.send(Ok(order));
             }
         }
-        self.settle(true);
+        self.settle();
     }
 
-    /// Takes one message in. Says whether it is one after which moves of channels, and withdrawals, are looked for
-    /// whatever else has changed.
-    fn take(&mut self, message: Message, acknowledgements: &mut Vec<Acknowledgement>) -> bool {
+    /// Takes one message in. Whoever asked and has gone needs no answer.
+    fn take(&mut self, message: Message, acknowledgements: &mut Vec<Acknowledgement>) {
         let now = self.clock.now();
         match message {
             Message::Fact(fact) => {
@@ -102,18 +101,15 @@ impl Writer {
                     // A refusal changes no snapshot, and somebody may wait for what was refused.
                     self.status.changed.send_replace(());
                 }
-                is_look
             }
             Message::Call(Call::BeginLook(reply)) => {
                 let look = self.world.begin_look();
                 // Known before the look begins: whoever asks for a later one waits for one that begins later.
                 self.status.looks.send_modify(|looks| looks.begun = self.world.looks.begun);
                 let _ = reply.send(look);
-                false
             }
             Message::Call(Call::ProbeTarget(mirror, reply)) => {
-                let _ = reply.send(self.world.probe_target(&mirror));
-                false
+                drop(reply.send(self.world.probe_target(&mirror)))
             }
             Message::Call(Call::NextWork(mirror, reply)) => {
                 // Mirrors must not foresee what is looked at.
@@ -123,36 +119,25 @@ impl Writer {
                     self.complete_sample(work);
                 }
                 let _ = reply.send(next);
-                false
             }
             Message::Call(Call::Report(topic, reply)) => {
-                let _ = reply.send(self.world.report(&topic, now, &self.metrics));
-                false
+                drop(reply.send(self.world.report(&topic, now, &self.metrics)))
             }
             Message::Call(Call::Files(mirror, reply)) => {
-                let _ = reply.send(self.world.mirror_files(&mirror, now));
-                false
+                drop(reply.send(self.world.mirror_files(&mirror, now)))
             }
-            Message::Call(Call::Needed(mirror, reply)) => {
-                let _ = reply.send(self.world.needed(&mirror, now));
-                false
-            }
+            Message::Call(Call::Needed(mirror, reply)) => drop(reply.send(self.world.needed(&mirror, now))),
             Message::Call(Call::NextListing(mirror, reply)) => {
-                let _ = reply.send(self.world.next_listing(&mirror, now));
-                false
+                drop(reply.send(self.world.next_listing(&mirror, now)))
             }
             Message::Call(Call::Orders(before, most, reply)) => {
                 let orders = self.store.orders_before(before, most).map_err(|error| error.to_string());
                 let _ = reply.send(orders);
-                false
             }
-            Message::Call(Call::Order(instruction, reply)) => {
-                match self.order(*instruction) {
-                    Ok(order) => acknowledgements.push((reply, order)),
-                    Err(refused) => drop(reply.send(Err(refused))),
-                }
-                true
-            }
+            Message::Call(Call::Order(instruction, reply)) => match self.order(*instruction) {
+                Ok(order) => acknowledgements.push((reply, order)),
+                Err(refused) => drop(reply.send(Err(refused))),
+            },
         }
     }
 
@@ -215,11 +200,11 @@ impl Writer {
     }
 
     /// Withdraws, moves channels, writes down, publishes, wakes.
-    fn settle(&mut self, must_look: bool) {
+    fn settle(&mut self) {
         let now = self.clock.now();
-        if must_look || self.world.may_have_moves(now) {
-            let withdrawals = self.world.due_withdrawals();
-            self.carry_out(withdrawals);
+        let withdrawals = self.world.due_withdrawals();
+        self.carry_out(withdrawals);
+        if self.world.may_have_moves(now) {
             let moves = self.world.due_moves(now);
             self.carry_out(moves);
         }

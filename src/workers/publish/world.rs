@@ -92,7 +92,7 @@ pub struct World {
     pub(super) priority: Vec<ReleaseId>,
     /// Releases that a channel waits for.
     pub(super) awaited: HashSet<ReleaseId>,
-    /// When moves of channels were last looked for.
+    /// When moves of channels were last looked for; `None`: an order came since.
     pub(super) looked_for_moves_at: Option<Timestamp>,
     /// Files whose blocks are in the store.
     pub(super) blocks: HashSet<Sha256>,
@@ -173,6 +173,7 @@ impl World {
 
     /// Carries out an order that is durable already.
     pub fn obey(&mut self, order: &Order) {
+        self.looked_for_moves_at = None;
         match &order.action {
             Action::MirrorDrain { mirror } => self.set_drained(mirror, true),
             Action::MirrorUndrain { mirror } => self.set_drained(mirror, false),
