@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/program.rs"]
+mod program;
 #[path = "support/site.rs"]
 mod site;
 
 use http::{Method, StatusCode};
+use program::waypost;
 use serde_json::{Value, json};
 use site::{Builder, EU, Site};
 
@@ -101,4 +104,22 @@ async fn waiting_for_a_withdrawn_release_names_no_replacement_that_is_withdrawn_
     site.post("/v1/releases/tool/1.0/withdraw", &json!({ "reason": "bad too" })).await;
     let told = why().await;
     assert!(told.contains("withdrawn: bad") && !told.contains("instead"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_reach_the_service_while_its_file_is_half_edited_and_nobody_else() {
+    let mut site = started().await;
+    let written = std::fs::read_to_string(site.config_file()).unwrap();
+    for wrong in ["[redirect]\nstatus = 301\n", "[[mirror]\nname ="] {
+        std::fs::write(site.config_file(), format!("{written}\n{wrong}")).unwrap();
+        let ran = waypost(&site, &["channel", "hold", "tool", "stable"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.err.contains("warning") && ran.err.contains("not in order"), "{ran:?}");
+    }
+    let checked = waypost(&site, &["check"]).await;
+    assert_eq!(checked.code, 2, "{checked:?}");
+    site.stop().await.unwrap();
+    let _ = std::fs::remove_file(site.state().join("admin.sock"));
+    let ran = waypost(&site, &["channel", "hold", "tool", "stable"]).await;
+    assert_eq!((ran.code, ran.err.contains("the configuration has")), (2, true), "{ran:?}");
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::outcome::{CliError, complain};
-use crate::config::{self, Loaded};
+use crate::app::SOCKET;
+use crate::config::{self, Loaded, Problems};
 
 /// Where it is looked for, in this order, when nothing is said.
 const PLACES: [&str; 2] = ["waypost.toml", "/etc/waypost/waypost.toml"];
@@ -45,11 +46,30 @@ impl ConfigFile {
     ///
     /// Everything that is wrong with it, one problem a line.
     pub fn load(&self) -> Result<Loaded, CliError> {
-        config::load(&self.path()?).map_err(|problems| {
-            complain(problems.to_string());
-            let count = problems.iter().count();
-            let things = if count == 1 { "problem" } else { "problems" };
-            CliError::Usage(format!("the configuration has {count} {things}"))
-        })
+        config::load(&self.path()?).map_err(refused)
     }
+
+    /// The state folder of the service that runs with the file, also while the file is being edited and wrong.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ConfigFile::load`], where no service left its socket in the folder.
+    pub fn state(&self) -> Result<PathBuf, CliError> {
+        let path = self.path()?;
+        let problems = match config::load(&path) {
+            Ok(loaded) => return Ok(loaded.config.server.state),
+            Err(problems) => problems,
+        };
+        let running = config::state_folder(&path).filter(|state| state.join(SOCKET).exists());
+        let Some(state) = running else { return Err(refused(problems)) };
+        complain(format!("warning: {} is not in order, which `waypost check` explains", path.display()));
+        Ok(state)
+    }
+}
+
+fn refused(problems: Problems) -> CliError {
+    complain(problems.to_string());
+    let count = problems.iter().count();
+    let things = if count == 1 { "problem" } else { "problems" };
+    CliError::Usage(format!("the configuration has {count} {things}"))
 }

@@ -40,7 +40,7 @@ impl Service {
     pub fn client(&self) -> Result<AdminClient, CliError> {
         match &self.admin {
             Some(url) => AdminClient::remote(url, self.token()?.as_deref()),
-            None => Ok(AdminClient::local(&self.config.load()?.config.server.state)),
+            None => Ok(AdminClient::local(&self.config.state()?)),
         }
     }
 

@@ -42,6 +42,15 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     }
 }
 
+/// The state folder that a file names, whatever else is wrong with it: while it is being edited, the service that runs
+/// with what it said before has to stay within reach. `None` where the file cannot be read.
+pub fn state_folder(path: &Path) -> Option<PathBuf> {
+    let main = Source::read(path).ok()?;
+    let notes = Notes::default();
+    let mut root = Section::root(&main, &notes);
+    Some(server::state(&mut server_table(&mut root)))
+}
+
 /// The same for a text that stands, or could stand, in the file `path`; what it includes is read from there.
 ///
 /// # Errors

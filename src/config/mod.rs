@@ -28,6 +28,6 @@ mod tier;
 mod value;
 mod values;
 
-pub use load::{Loaded, known_keys, load, parse};
+pub use load::{Loaded, known_keys, load, parse, state_folder};
 pub use problem::{Problem, Problems};
 pub use values::*;

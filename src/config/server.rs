@@ -31,9 +31,7 @@ pub(super) fn server(mut section: Section<'_>) -> Server {
         client_header: section
             .get("client_header", |v| v.word(&words))
             .unwrap_or(ClientHeader::XForwardedFor),
-        state: section
-            .get("state", Value::path)
-            .unwrap_or_else(|| section.spot.source.folder().join(PathBuf::from("state"))),
+        state: state(&mut section),
         drain: section.get("drain", |v| v.duration(Duration::ZERO..=HOUR)).unwrap_or(Duration::from_secs(10)),
         tls,
     };
@@ -85,6 +83,12 @@ fn tls(mut section: Section<'_>) -> Option<TlsFiles> {
     let key_file = section.require("key_file", "\"tls/key.pem\"", Value::path);
     section.finish();
     Some(TlsFiles { certificate: certificate?, key_file: key_file? })
+}
+
+/// The state folder; `state` beside the file where none is named.
+pub(super) fn state(section: &mut Section<'_>) -> PathBuf {
+    let given = section.get("state", Value::path);
+    given.unwrap_or_else(|| section.spot.source.folder().join("state"))
 }
 
 /// `[limits]`
