@@ -120,8 +120,7 @@ impl<'a> Value<'a> {
     /// A duration such as `"15s"` within bounds.
     pub(super) fn duration(self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.text("a duration with its unit, such as \"15s\"")?;
-        let (least, most) =
-            (humantime::format_duration(*bounds.start()), humantime::format_duration(*bounds.end()));
+        let (least, most) = (spelled(*bounds.start()), spelled(*bounds.end()));
         match humantime::parse_duration(text) {
             Ok(duration) if bounds.contains(&duration) => Some(duration),
             Ok(_) => self.spot.refuse(
@@ -307,5 +306,14 @@ pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((at, _)) => format!("{:?}…", &text[..at]),
         None => format!("{text:?}"),
+    }
+}
+
+/// A bound as the reference configuration writes it: whole days as days, however many.
+fn spelled(bound: Duration) -> String {
+    let (days, rest) = (bound.as_secs() / 86_400, bound.as_secs() % 86_400);
+    match (days, rest, bound.subsec_nanos()) {
+        (1.., 0, 0) => format!("{days}d"),
+        _ => humantime::format_duration(bound).to_string(),
     }
 }

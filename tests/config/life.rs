@@ -133,7 +133,7 @@ fn gates_tiers_and_tokens_are_checked() {
         // Whoever names a tier that cannot be read is not blamed.
         ("tier = \"e\"\n[[tier]]\nname = \"e\"", "7:1: tier[0]:", "`releases` is missing"),
         ("[retention]\nnewest = 0", "7:10: retention.newest:", "out of range"),
-        ("[retention]\nage = \"1h\"", "7:7: retention.age:", "from 1day"),
+        ("[retention]\nage = \"1h\"", "7:7: retention.age:", "from 1d to 36500d"),
         ("notify = {}", "6:10: mirror[0].notify:", "tells nobody"),
         ("notify = \"https://h.example/\"", "6:10: mirror[0].notify:", "expected a table"),
         (

@@ -124,7 +124,7 @@ fn each_rule_is_enforced_at_its_place() {
         ("[redirect]\nstatus = 301", "7:10: redirect.status:", "is permanent: clients would keep"),
         ("[redirect]\nstatus = 308", "7:10: redirect.status:", "is permanent"),
         ("[redirect]\nstatus = 200", "7:10: redirect.status:", "302 or 307"),
-        ("[redirect]\nttl = \"25h\"", "7:7: redirect.ttl:", "from 0s to 1day"),
+        ("[redirect]\nttl = \"25h\"", "7:7: redirect.ttl:", "from 0s to 1d"),
         ("[redirect]\nalternates = 11", "7:14: redirect.alternates:", "0 to 10"),
         ("[outgoing]\nproxy = \"https://p.example\"", "7:9: outgoing.proxy:", "not an http URL"),
         (
@@ -139,7 +139,7 @@ fn each_rule_is_enforced_at_its_place() {
         ("[log]\nlevel = \"inof\"", "7:9: log.level:", "\"inof\" is no log level"),
         ("[log]\nlevel = \"info,waypost=loud\"", "7:9: log.level:", "error parsing level filter"),
         ("[log]\nformat = \"xml\"", "7:10: log.format:", "\"json\""),
-        ("[probe]\ninterval = \"1ms\"", "7:12: probe.interval:", "from 10ms to 1day"),
+        ("[probe]\ninterval = \"1ms\"", "7:12: probe.interval:", "from 10ms to 1d"),
         ("[probe]\ntimeout = \"0s\"", "7:11: probe.timeout:", "out of range"),
         ("[probe]\nfail_after = 0", "7:14: probe.fail_after:", "1 to 100"),
         ("[verify]\nconcurrency = 33", "7:15: verify.concurrency:", "1 to 32"),
