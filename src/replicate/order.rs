@@ -180,6 +180,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_checksums_is_known_by_its_name_of_whichever_algorithm() {
+        for name in ["SHA256SUMS", "sha256.sum", "tool_1.8.2_checksums.txt", "MD5SUMS", "b2sums.txt"] {
+            assert!(is_checksums(name), "{name}");
+        }
+        assert!(!is_checksums("tool.zip.sha256") && !is_checksums("sums.tar.gz"));
+    }
+
+    #[test]
     fn a_file_that_failed_holds_back_what_belongs_to_it_and_nothing_else() {
         let names = ["a", "a.asc", "a.asc.sha256", "b", "b.asc", "SHA256SUMS"];
         let mut files: Vec<Wanted> = names.iter().map(|name| wanted("1.0", name)).collect();

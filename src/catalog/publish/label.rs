@@ -169,6 +169,7 @@ mod tests {
             ("Tool-x86_64.AppImage", "binary", "linux-amd64"),
             ("tool-i686.msi", "installer", "windows-386"),
             ("tool_linux_amd64.tar.gz.minisig", "signature", ""),
+            ("sha256.sum", "checksum", ""),
             ("tool_linux_amd64.tar.gz.spdx.json", "sbom", ""),
             ("tool_linux_amd64.intoto.jsonl", "provenance", ""),
             ("SHA256SUMS", "checksum", ""),
