@@ -138,6 +138,9 @@ fn origin_at(text: &str) -> Result<OriginAt, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err("an origin has no query and no fragment".into());
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("remove what stands before the @: no user name and no password is sent".into());
+    }
     match url.scheme() {
         "http" | "https" => {
             if !url.path().ends_with('/') {
@@ -316,7 +319,7 @@ mod tests {
             origin_at("https://o.example/r"),
             Ok(OriginAt::Url("https://o.example/r/".parse().unwrap()))
         );
-        for bad in ["ftp://o.example/", "https://o.example/?a=b", "https://"] {
+        for bad in ["ftp://o.example/", "https://o.example/?a=b", "https://me:too@o.example/", "https://"] {
             assert!(origin_at(bad).is_err(), "{bad}");
         }
     }

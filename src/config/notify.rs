@@ -48,11 +48,15 @@ fn command(value: Value<'_>) -> Option<Vec<String>> {
 
 fn webhook(value: Value<'_>) -> Option<Url> {
     let text = value.text("\"https://hooks.example.net/sync\"")?;
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
-        // The text is not repeated: it may hold a secret.
-        _ => {
-            value.spot().refuse("is no http or https URL", "write it like \"https://hooks.example.net/sync\"")
-        }
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    // The text is not repeated: it may hold a secret.
+    let Some(url) = url else {
+        let remedy = "write it like \"https://hooks.example.net/sync\"";
+        return value.spot().refuse("is no http or https URL", remedy);
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        let remedy = "remove what stands before the @, which is not sent; a secret may be part of the path or the query";
+        return value.spot().refuse("holds a user name or password", remedy);
     }
+    Some(url)
 }

@@ -199,6 +199,7 @@ fn a_token_or_a_webhook_that_is_refused_is_not_repeated() {
         "[[admin.token]]\nname = \"ci\"\nrole = \"look\"\nsha256 = \"hunter2\"",
         "notify = { url = \"ftp://h.example/hunter2\" }",
         "notify = { url = \"https://[hunter2\" }",
+        "notify = { url = \"https://ci:hunter2@h.example/\" }",
     ] {
         let problems = read(&format!("{BASE}{more}")).unwrap_err();
         assert!(problems.iter().all(|problem| !problem.to_string().contains("hunter2")), "{problems:?}");
