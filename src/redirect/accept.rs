@@ -82,6 +82,8 @@ pub fn wanted(headers: &HeaderMap) -> Wanted {
 pub enum Told {
     /// `application/problem+json` (RFC 9457).
     Problem,
+    /// A short page.
+    Page,
     /// One line of text.
     Line,
 }
@@ -90,8 +92,13 @@ pub enum Told {
 pub fn told(headers: &HeaderMap) -> Told {
     let qualities = Qualities::read(headers);
     let json = qualities.json.max(qualities.problem).or(qualities.any);
-    let text = qualities.text.max(qualities.html);
-    if text > json { Told::Line } else { Told::Problem }
+    if qualities.html > json.max(qualities.text) {
+        Told::Page
+    } else if qualities.text.max(qualities.html) > json {
+        Told::Line
+    } else {
+        Told::Problem
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +140,8 @@ mod tests {
         assert_eq!(told(&HeaderMap::new()), Told::Problem);
         assert_eq!(told(&headers("*/*")), Told::Problem);
         assert_eq!(told(&headers("text/plain")), Told::Line);
-        assert_eq!(told(&headers("text/html,*/*;q=0.8")), Told::Line);
+        assert_eq!(told(&headers("text/html,*/*;q=0.8")), Told::Page);
+        assert_eq!(told(&headers("text/html, text/plain, */*;q=0.8")), Told::Line);
         assert_eq!(told(&headers("application/json, text/plain;q=0.5")), Told::Problem);
     }
 }

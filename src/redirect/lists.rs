@@ -137,6 +137,7 @@ pub fn metalink(
 }
 
 /// Text for XML, in content and in attributes.
-fn escape(text: &str) -> String {
+/// Text as it may stand in XML and HTML.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

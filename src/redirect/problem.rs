@@ -13,6 +13,7 @@ use crate::snapshot::Snapshot;
 use super::accept::{Told, told};
 use super::answer::Body;
 use super::headers::successor;
+use super::lists::escape;
 
 /// Seconds after which a client may ask again when no mirror could serve it.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -46,6 +47,20 @@ pub fn gone(
     response
 }
 
+/// A page that needs nothing from anywhere: people who followed a link read it.
+fn page(title: &str, detail: &str, replacement: &Value) -> String {
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n"
+    );
+    if !detail.is_empty() {
+        page.push_str(&format!("<p>{}</p>\n", escape(detail)));
+    }
+    if let Some(version) = replacement.as_str() {
+        page.push_str(&format!("<p>Take {} instead.</p>\n", escape(version)));
+    }
+    page
+}
+
 /// Text that people and pipelines wrote, as one line that a terminal can be shown.
 fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
@@ -71,6 +86,7 @@ fn tell(
             }
             ("application/problem+json", format!("{problem}\n"))
         }
+        Told::Page => ("text/html; charset=utf-8", page(title, &one_line(detail), &replacement)),
         Told::Line if detail.is_empty() => ("text/plain; charset=utf-8", format!("{title}\n")),
         Told::Line => ("text/plain; charset=utf-8", format!("{title}: {}\n", one_line(detail))),
     };

@@ -382,7 +382,9 @@ fn refusals() -> Vec<Row> {
         nothing("a problem").is(404, &[PROBLEM, "\"status\":404", "\"title\":\"Not Found\""]),
         nothing("for anything").with("accept", "*/*").is(404, &[PROBLEM]),
         nothing("a line").with("accept", "text/plain").is(404, &[LINE, "\n\nNot Found\n"]),
-        nothing("a browser").with("accept", CHROME).is(404, &["Not Found", "!application/problem+json"]),
+        nothing("a browser")
+            .with("accept", CHROME)
+            .is(404, &["content-type: text/html; charset=utf-8", "<h1>Not Found</h1>"]),
         nothing("what is asked for is not repeated").is(404, &["!nothing"]),
         get("503 as a line", "/tool/1.8.2/lost.bin")
             .with("accept", "text/plain")
