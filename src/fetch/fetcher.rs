@@ -168,14 +168,19 @@ impl Inner {
     fn check_redirect(&self, visited: &[Url], target: &Url) -> Result<(), Trouble> {
         let from_https = visited.last().is_some_and(|url| url.scheme() == "https");
         if !is_web(target) || (from_https && target.scheme() != "https") {
-            let detail = format_args!("redirected to {target}, from https down or to another scheme");
+            let detail =
+                format_args!("redirected to {}, from https down or to another scheme", shown(target));
             return Err(Trouble::new(CopyFault::ForbiddenRedirect, detail));
         }
         if visited.contains(target) {
-            return Err(Trouble::new(CopyFault::RedirectLoop, format_args!("redirected back to {target}")));
+            return Err(Trouble::new(
+                CopyFault::RedirectLoop,
+                format_args!("redirected back to {}", shown(target)),
+            ));
         }
         if visited.len() > self.max_redirects {
-            let detail = format_args!("more than {} redirects, the last to {target}", self.max_redirects);
+            let detail =
+                format_args!("more than {} redirects, the last to {}", self.max_redirects, shown(target));
             return Err(Trouble::new(CopyFault::RedirectLoop, detail));
         }
         Ok(())
@@ -251,6 +256,11 @@ fn target(answer: &http::Response<Body>, from: &Url) -> Result<Option<Url>, Trou
         Ok(url) => Ok(Some(bare(url))),
         Err(error) => Err(Trouble::new(CopyFault::Broken, format_args!("redirected to {text:?}: {error}"))),
     }
+}
+
+/// A URL as it may stand in a report or a log: without its query, which may hold a signature, and cut where it is long.
+pub fn shown(url: &Url) -> String {
+    url[..Position::AfterPath].chars().take(500).collect()
 }
 
 /// A URL as it is asked: without user, password and fragment.

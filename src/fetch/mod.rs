@@ -20,7 +20,7 @@ mod send;
 mod trust;
 
 pub use failure::{Evidence, Failure, Families, Timings};
-pub use fetcher::{Fetcher, FetcherError, Get};
+pub use fetcher::{Fetcher, FetcherError, Get, shown};
 pub use hosts::{NamedHosts, is_global};
 pub use listing::{FolderListing, LISTED_MAX, LISTING_MAX, ListedEntry, ListingKind};
 pub use look::{Expected, Seen, fingerprint, is_html_name, look, looks_like_html};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::fetch::{Expected, Failure, Fetcher, Get, Response, Timings};
+use crate::fetch::{Expected, Failure, Fetcher, Get, Response, Timings, shown};
 use crate::health::Evidence;
 use crate::metrics::{Metrics, PHASES};
 use crate::model::{AssetPath, CopyFault, MirrorName};
@@ -118,7 +118,7 @@ impl From<Failure> for Wrong {
             size: (evidence.received > 0).then_some(evidence.received),
             sha256: None,
             first_bytes: printable(&evidence.first_bytes),
-            final_url: evidence.final_url.as_ref().map(|url| url.as_str().chars().take(500).collect()),
+            final_url: evidence.final_url.as_ref().map(shown),
             detail,
         };
         Self { fault, evidence }
@@ -133,6 +133,15 @@ pub(super) fn printable(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evidence_holds_no_signature_of_a_link_that_a_mirror_redirected_to() {
+        let url = "https://bucket.example/a.zip?X-Amz-Signature=s3cret#part".parse().unwrap();
+        let seen = crate::fetch::Evidence { final_url: Some(url), ..Default::default() };
+        let failure =
+            Failure { fault: CopyFault::Missing, detail: "answered 404".into(), evidence: Box::new(seen) };
+        assert_eq!(Wrong::from(failure).evidence.final_url.as_deref(), Some("https://bucket.example/a.zip"));
+    }
 
     #[test]
     fn waits_are_shortened_by_a_tenth_at_most_and_differ() {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::catalog::signature::SIGNATURE_BYTES_MAX;
-use crate::fetch::{Expected, Fetcher, Get, Hashed, Pace, Response, looks_like_html};
+use crate::fetch::{Expected, Fetcher, Get, Hashed, Pace, Response, looks_like_html, shown};
 use crate::health::{BlockDigest, Evidence, block_digest, block_range};
 use crate::metrics::Metrics;
 use crate::model::{Clock, CopyFault, Fingerprint, MirrorName, Sha256};
@@ -211,7 +211,7 @@ fn other_bytes(name: &str, hashed: &Hashed, status: StatusCode, final_url: &Url,
         size: Some(hashed.size),
         sha256: Some(hashed.sha256.to_string()),
         first_bytes: printable(&hashed.first_bytes),
-        final_url: Some(final_url.as_str().chars().take(500).collect()),
+        final_url: Some(shown(final_url)),
         detail,
     };
     Wrong { fault: if html { CopyFault::Html } else { CopyFault::WrongDigest }, evidence }
