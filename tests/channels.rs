@@ -6,6 +6,7 @@
 mod site;
 
 use serde_json::{Value, json};
+use site::builder::started;
 use site::{Builder, EU, Mirror, Site, own_address, sha256};
 
 const OLD: &[(&str, &[u8])] = &[("tool", b"the old tool")];
@@ -19,13 +20,6 @@ fn three_mirrors(policy: &str) -> Builder {
         .mirror("sin", |m| m.region("ap"))
         .release("tool", "1.0", OLD, &["stable"])
         .config(&format!("[[channel]]\nname = \"stable\"\nready = {policy}\n"))
-}
-
-async fn started(builder: Builder) -> Site {
-    let site = builder.start().await;
-    site.until_channel("tool", "stable", "1.0").await;
-    site.until_everywhere("tool", "1.0").await;
-    site
 }
 
 async fn version(site: &Site) -> String {

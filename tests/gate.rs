@@ -6,7 +6,8 @@
 mod site;
 
 use serde_json::{Value, json};
-use site::{Behaviour, Builder, ReleasePlan, Site};
+use site::builder::{started, two_mirrors};
+use site::{Behaviour, ReleasePlan, Site};
 
 const OLD: &[(&str, &[u8])] = &[("tool-linux-amd64.tar.gz", b"the old tool")];
 const NEW: &[(&str, &[u8])] = &[
@@ -17,21 +18,6 @@ const NEW: &[(&str, &[u8])] = &[
     ("tool-linux-amd64.tar.gz.intoto.jsonl", b"built there"),
     ("SHA256SUMS", b""),
 ];
-
-fn two_mirrors() -> Builder {
-    Site::builder()
-        .mirror("fra", |m| m.region("eu"))
-        .mirror("sin", |m| m.region("ap"))
-        .release("tool", "1.0", OLD, &["stable"])
-        .config("[[channel]]\nname = \"stable\"\nready = \"all\"\n")
-}
-
-async fn started(builder: Builder) -> Site {
-    let site = builder.start().await;
-    site.until_channel("tool", "stable", "1.0").await;
-    site.until_everywhere("tool", "1.0").await;
-    site
-}
 
 /// Publishes a release whose manifest is changed before, on these mirrors.
 fn publish(
@@ -69,7 +55,7 @@ async fn until(site: &Site, version: &str, check: &str, ok: Option<bool>) -> Val
 
 #[tokio::test]
 async fn what_a_release_expects_and_lacks_is_listed_until_it_is_there() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let expects = |manifest: &mut Value| {
         manifest["expects"] =
             json!({ "platforms": ["linux_x86_64", "macos-aarch64"], "sidecars": [".minisig"] });
@@ -100,7 +86,7 @@ async fn what_a_release_expects_and_lacks_is_listed_until_it_is_there() {
 
 #[tokio::test]
 async fn metadata_that_lack_or_contradict_something_are_listed() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let unlabelled = |manifest: &mut Value| {
         let asset = &mut manifest["assets"][0];
         asset.as_object_mut().unwrap().remove("platform");
@@ -124,7 +110,7 @@ async fn metadata_that_lack_or_contradict_something_are_listed() {
 
 #[tokio::test]
 async fn files_without_signature_or_provenance_are_listed() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     publish(&site, "2.0", NEW, &["fra", "sin"], |_| {});
     until(&site, "2.0", "signatures", Some(true)).await;
     let line = until(&site, "2.0", "provenance", Some(false)).await;
@@ -144,7 +130,7 @@ async fn files_without_signature_or_provenance_are_listed() {
 
 #[tokio::test]
 async fn one_wrong_copy_fails_the_verification_and_names_mirror_and_file() {
-    let site = started(two_mirrors().config("[[channel]]\nname = \"beta\"\nready = \"50%\"\n")).await;
+    let site = started(two_mirrors(OLD).config("[[channel]]\nname = \"beta\"\nready = \"50%\"\n")).await;
     let beta = |manifest: &mut Value| manifest["channels"] = json!(["beta"]);
     let file = "tool/2.0/tool-linux-amd64.tar.gz";
     for mirror in ["fra", "sin"] {
@@ -168,7 +154,7 @@ async fn one_wrong_copy_fails_the_verification_and_names_mirror_and_file() {
 
 #[tokio::test]
 async fn a_channel_whose_release_before_is_gone_cannot_be_rolled_back() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let line = until(&site, "1.0", "rollback", None).await;
     assert_eq!(line["summary"], "there is nothing to fall back to yet");
     site.publish("tool", "2.0", NEW, &["stable"]);
@@ -187,7 +173,7 @@ async fn a_channel_whose_release_before_is_gone_cannot_be_rolled_back() {
 
 #[tokio::test]
 async fn what_the_origin_says_now_counts() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     until(&site, "1.0", "origin", Some(true)).await;
     let changed: &[(&str, &[u8])] = &[("tool-linux-amd64.tar.gz", b"not the same")];
     publish(&site, "1.0", changed, &[], |_| {});
@@ -208,7 +194,7 @@ async fn what_the_origin_says_now_counts() {
 async fn the_configuration_says_what_gates_for_whom_and_who_is_asked() {
     let gates = "[[gate]]\ncheck = \"signatures\"\nmode = \"gate\"\nowner = \"release-team\"\nproducts = [\"tool\"]\n\
                  [[gate]]\ncheck = \"mirrors\"\nmode = \"informational\"\n";
-    let site = two_mirrors().release("other", "1.0", OLD, &["stable"]).config(gates).start().await;
+    let site = two_mirrors(OLD).release("other", "1.0", OLD, &["stable"]).config(gates).start().await;
     site.until_everywhere("tool", "1.0").await;
     site.until_channel("other", "stable", "1.0").await;
     let tool = report(&site, "1.0").await;
@@ -236,7 +222,7 @@ async fn the_configuration_says_what_gates_for_whom_and_who_is_asked() {
 
 #[tokio::test]
 async fn the_scorecard_shows_a_line_of_releases() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     publish(&site, "2.0", NEW, &["fra", "sin"], |manifest| manifest["pipeline"] = json!("ci/7"));
     site.until_channel("tool", "stable", "2.0").await;
     publish(&site, "3.0", NEW, &[], |manifest| {
@@ -275,7 +261,7 @@ async fn the_scorecard_shows_a_line_of_releases() {
 
 #[tokio::test]
 async fn copies_of_withdrawn_releases_are_counted() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let metric = "waypost_unwanted_copies{mirror=\"fra\",reason=\"withdrawn\"}";
     assert_eq!(site.metric(metric).await, 0.0);
     let answer = site.post("/v1/releases/tool/1.0/withdraw", &json!({ "reason": "bad" })).await;
@@ -300,7 +286,7 @@ async fn a_signature_for_another_name_keeps_channels_away_and_is_named() {
     fn files<'a>(tool: &'a [u8], signature: &'a [u8]) -> [(&'static str, &'a [u8]); 2] {
         [("tool.zip", tool), ("tool.zip.minisig", signature)]
     }
-    let builder = two_mirrors().origin(&format!("trusted_keys = [{:?}]", key.pk.to_base64()));
+    let builder = two_mirrors(OLD).origin(&format!("trusted_keys = [{:?}]", key.pk.to_base64()));
     let mut site = builder.lay_out().await;
     let publish = |site: &Site, version: &str, signature: &[u8]| {
         let manifest =
@@ -338,7 +324,7 @@ async fn a_signature_for_another_name_keeps_channels_away_and_is_named() {
 
 #[tokio::test]
 async fn published_checksums_that_contradict_the_manifest_keep_channels_away() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let wrong = format!("{}  tool-linux-amd64.tar.gz\n", "ab".repeat(32));
     let files: &[(&str, &[u8])] = &[NEW[0], ("SHA256SUMS", wrong.as_bytes())];
     publish(&site, "2.0", files, &["fra", "sin"], |_| {});

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use program::{Running, waypost};
 use serde_json::{Value, json};
+use site::builder::{started, two_mirrors};
 use site::{Behaviour, Builder, EU, Site};
 use tokio::sync::Semaphore;
 
@@ -26,21 +27,6 @@ fn five_mirrors() -> Builder {
         .fold(Site::builder(), add)
         .release("tool", "1.0", OLD, &["stable"])
         .config("[[channel]]\nname = \"stable\"\nready = \"all\"\n")
-}
-
-fn two_mirrors() -> Builder {
-    Site::builder()
-        .mirror("fra", |m| m.region("eu"))
-        .mirror("sin", |m| m.region("ap"))
-        .release("tool", "1.0", OLD, &["stable"])
-        .config("[[channel]]\nname = \"stable\"\nready = \"all\"\n")
-}
-
-async fn started(builder: Builder) -> Site {
-    let site = builder.start().await;
-    site.until_channel("tool", "stable", "1.0").await;
-    site.until_everywhere("tool", "1.0").await;
-    site
 }
 
 async fn gate(site: &Site, version: &str) -> Value {
@@ -112,7 +98,7 @@ async fn a_release_that_two_of_five_mirrors_lack_is_waited_for_and_announced_whe
 
 #[tokio::test]
 async fn a_release_can_be_waited_for_before_it_is_published() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let mut waiting =
         Running::start(&site, &["release", "wait", "tool", "2.0", "--timeout", "60s", "--json"]);
     let asked = site.admin("/v1/releases/tool/2.0?wait=15");
@@ -145,7 +131,7 @@ async fn a_release_can_be_waited_for_before_it_is_published() {
 
 #[tokio::test]
 async fn a_wait_that_is_in_vain_ends_at_once_with_the_reason() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let asked = site.admin("/v1/releases/tool/2.0?wait=60");
     let refusing = async { site.write_origin("tool/2.0/manifest.json", b"{ \"schema\": 1, \"product\"") };
     let (answer, ()) = tokio::join!(asked, refusing);
@@ -172,7 +158,7 @@ async fn a_wait_that_is_in_vain_ends_at_once_with_the_reason() {
 
 #[tokio::test]
 async fn a_wait_survives_a_restart_of_the_service() {
-    let mut site = started(two_mirrors()).await;
+    let mut site = started(two_mirrors(OLD)).await;
     site.publish_to("tool", "2.0", NEW, &["stable"], |mirror| mirror == "fra");
     site.until_copies("sin", "missing", 2).await;
     let mut waiting = Running::start(&site, &["release", "wait", "tool", "2.0", "--timeout", "120s"]);
@@ -191,7 +177,7 @@ async fn a_wait_survives_a_restart_of_the_service() {
 #[tokio::test]
 async fn a_mirror_that_is_under_way_is_given_a_time() {
     let files: &[(&str, &[u8])] = &[("small", b"at once"), ("large", b"this one takes a while to arrive")];
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let door = Arc::new(Semaphore::new(0));
     site.mirror("sin").behave("tool/2.0/large", Behaviour::Gated(Arc::clone(&door)));
     site.publish("tool", "2.0", files, &["stable"]);
@@ -211,7 +197,7 @@ async fn a_mirror_that_is_under_way_is_given_a_time() {
 
 #[tokio::test]
 async fn channels_that_are_held_or_moved_by_hand_are_not_waited_for() {
-    let site = started(two_mirrors().config("[[channel]]\nname = \"lts\"\npromote = \"manual\"\n")).await;
+    let site = started(two_mirrors(OLD).config("[[channel]]\nname = \"lts\"\npromote = \"manual\"\n")).await;
     site.publish("tool", "2.0", NEW, &["lts"]);
     let answer = site.admin("/v1/releases/tool/2.0?wait=15").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -225,7 +211,7 @@ async fn channels_that_are_held_or_moved_by_hand_are_not_waited_for() {
 
 #[tokio::test]
 async fn a_date_in_the_future_makes_no_negative_lag() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let mut manifest = site::ReleasePlan::new("tool", "2.0", NEW, &["stable"]).manifest();
     manifest["published_at"] = json!("2099-01-01T00:00:00Z");
     for mirror in ["fra", "sin"] {

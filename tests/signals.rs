@@ -9,8 +9,9 @@ mod documentation;
 mod site;
 
 use serde_json::{Value, json};
+use site::builder::{started, two_mirrors};
 use site::mirror::corrupted;
-use site::{Builder, EU, ReleasePlan, Site};
+use site::{EU, ReleasePlan, Site};
 
 const HERE: &str = "signals.rs";
 
@@ -53,21 +54,6 @@ const OLD: &[(&str, &[u8])] = &[("tool.tar.gz", b"the old tool")];
 const NEW: &[(&str, &[u8])] = &[("tool.tar.gz", b"the new tool")];
 const STABLE: &str = "{channel=\"stable\",product=\"tool\"}";
 
-fn two_mirrors() -> Builder {
-    Site::builder()
-        .mirror("fra", |m| m.region("eu"))
-        .mirror("sin", |m| m.region("ap"))
-        .release("tool", "1.0", OLD, &["stable"])
-        .config("[[channel]]\nname = \"stable\"\nready = \"all\"\n")
-}
-
-async fn started(builder: Builder) -> Site {
-    let site = builder.start().await;
-    site.until_channel("tool", "stable", "1.0").await;
-    site.until_everywhere("tool", "1.0").await;
-    site
-}
-
 async fn until_metric(site: &Site, line: &str, wanted: f64) {
     site.until(&format!("{line} {wanted}"), async || (site.metric(line).await == wanted).then_some(())).await;
 }
@@ -84,7 +70,7 @@ async fn check(site: &Site, version: &str, name: &str) -> Value {
 
 #[tokio::test]
 async fn a_mirror_that_loses_the_current_release_is_missing_in_the_coverage() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let coverage = format!("waypost_release_coverage_ratio{STABLE}");
     let missing = "waypost_copies{mirror=\"sin\",state=\"missing\"}";
     assert_eq!((site.metric(&coverage).await, site.metric(missing).await), (1.0, 0.0));
@@ -103,7 +89,7 @@ async fn a_mirror_that_loses_the_current_release_is_missing_in_the_coverage() {
 
 #[tokio::test]
 async fn a_copy_that_hashes_to_something_else_lowers_the_success_of_its_mirror() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let success = async |mirror: &str| {
         let text = site.admin("/metrics").await;
         let of = format!("waypost_verifications_total{{mirror={mirror:?},outcome=");
@@ -126,7 +112,7 @@ async fn a_copy_that_hashes_to_something_else_lowers_the_success_of_its_mirror()
 
 #[tokio::test]
 async fn a_release_that_is_late_is_ready_late() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let ready = format!("waypost_release_ready_seconds{STABLE}");
     assert!(site.metric(&ready).await < 3600.0);
     let mut manifest = ReleasePlan::new("tool", "2.0", NEW, &["stable"]).manifest();
@@ -148,7 +134,7 @@ async fn a_release_that_is_late_is_ready_late() {
 
 #[tokio::test]
 async fn a_release_that_only_waits_for_a_hand_keeps_no_window_open() {
-    let site = started(two_mirrors().config("[[channel]]\nname = \"lts\"\npromote = \"manual\"\n")).await;
+    let site = started(two_mirrors(OLD).config("[[channel]]\nname = \"lts\"\npromote = \"manual\"\n")).await;
     let open = "waypost_release_window_open{product=\"tool\"}";
     assert_eq!(site.metric(open).await, 0.0);
     site.publish_to("tool", "2.0", NEW, &["stable", "lts"], |mirror| mirror == "fra");
@@ -165,7 +151,7 @@ async fn a_release_that_only_waits_for_a_hand_keeps_no_window_open() {
 
 #[tokio::test]
 async fn manifests_that_fail_count_once_and_so_do_those_that_are_taken_in() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let accepted = "waypost_manifests_total{outcome=\"accepted\",reason=\"\"}";
     let invalid = "waypost_manifests_total{outcome=\"refused\",reason=\"invalid\"}";
     let now = "waypost_manifests_refused{reason=\"invalid\"}";
@@ -187,7 +173,7 @@ async fn manifests_that_fail_count_once_and_so_do_those_that_are_taken_in() {
 
 #[tokio::test]
 async fn an_origin_that_cannot_be_read_says_so_by_its_reason() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let line = "waypost_origin_refused{reason=\"unreadable\"}";
     assert!(shows(&site, &format!("{line} 0")).await);
     site.break_origin();
@@ -198,7 +184,7 @@ async fn an_origin_that_cannot_be_read_says_so_by_its_reason() {
 
 #[tokio::test]
 async fn copies_beyond_the_retention_count_until_they_are_gone() {
-    let builder = two_mirrors().release("tool", "0.8", OLD, &[]).release("tool", "0.9", OLD, &[]);
+    let builder = two_mirrors(OLD).release("tool", "0.8", OLD, &[]).release("tool", "0.9", OLD, &[]);
     let site = started(builder.config("[retention]\nnewest = 2\n")).await;
     let line = |reason: &str| format!("waypost_unwanted_copies{{mirror=\"fra\",reason={reason:?}}}");
     until_metric(&site, &line("retention"), 1.0).await;
@@ -215,7 +201,7 @@ async fn copies_beyond_the_retention_count_until_they_are_gone() {
 
 #[tokio::test]
 async fn a_first_release_has_no_line_for_what_it_falls_back_to() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     let line = format!("waypost_rollback_ready{STABLE}");
     assert!(!shows(&site, &line).await, "an alert on 0 would never end");
     site.publish("tool", "2.0", NEW, &["stable"]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::site::EU;
-use super::{FILE, HERE, SEEN, started, two_mirrors};
+use super::{FILE, HERE, OLD, SEEN, started, two_mirrors};
 
 /// How many rows each group of signals has, the first number, and the last.
 const GROUPS: [(&str, u32, u32); 9] = [
@@ -122,7 +122,7 @@ fn label_names(braces: &str) -> impl Iterator<Item = &str> {
 
 #[tokio::test]
 async fn the_labels_that_are_documented_are_those_that_are_there() {
-    let site = started(two_mirrors()).await;
+    let site = started(two_mirrors(OLD)).await;
     site.until_redirected("/tool/stable/tool.tar.gz", EU, "fra").await;
     site.get("/tool/1.0/tool.tar.gz", EU).await;
     site.mirror("sin").remove(FILE);

@@ -20,6 +20,23 @@ pub struct Builder {
     pub(super) files: Vec<(String, Vec<u8>)>,
 }
 
+/// Two mirrors far apart with `tool` 1.0 on both, and a channel that waits for all mirrors.
+pub fn two_mirrors(files: &[(&str, &[u8])]) -> Builder {
+    Site::builder()
+        .mirror("fra", |m| m.region("eu"))
+        .mirror("sin", |m| m.region("ap"))
+        .release("tool", "1.0", files, &["stable"])
+        .config("[[channel]]\nname = \"stable\"\nready = \"all\"\n")
+}
+
+/// A site whose `stable` points to `tool` 1.0, which is everywhere.
+pub async fn started(builder: Builder) -> Site {
+    let site = builder.start().await;
+    site.until_channel("tool", "stable", "1.0").await;
+    site.until_everywhere("tool", "1.0").await;
+    site
+}
+
 impl Builder {
     pub fn mirror(mut self, name: &str, describe: impl FnOnce(MirrorPlan) -> MirrorPlan) -> Self {
         self.plan.mirrors.insert(name.to_owned(), describe(MirrorPlan::default()));
