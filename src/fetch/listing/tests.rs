@@ -68,6 +68,28 @@ fn apache_pages_of_every_style_give_the_same_names() {
 }
 
 #[test]
+fn pages_that_apache_wrote_give_every_name_whatever_it_holds() {
+    let pages = [
+        include_str!("../../../tests/fixtures/listing/apache-plain.html"),
+        include_str!("../../../tests/fixtures/listing/apache-fancy.html"),
+        include_str!("../../../tests/fixtures/listing/apache-fancy-table.html"),
+        include_str!("../../../tests/fixtures/listing/apache-table.html"),
+    ];
+    for page in pages {
+        let mut names: Vec<_> =
+            read(page).unwrap().into_iter().map(|(name, folder, _)| (name, folder)).collect();
+        names.sort();
+        let expected = [
+            ("a%20b#c?.txt", false),
+            ("big file & <odd> ü.bin", false),
+            ("sub", true),
+            ("tool_1.8.2_linux.tar.gz", false),
+        ];
+        assert_eq!(names, expected.map(|(name, folder)| (name.to_owned(), folder)), "{page}");
+    }
+}
+
+#[test]
 fn nginx_json_gives_names_and_sizes() {
     let json = r#"[
 { "name":"docs", "type":"directory", "mtime":"Sat, 21 Nov 2026 14:30:00 GMT" },
