@@ -11,7 +11,6 @@ use rustc_hash::FxHashMap;
 
 use crate::catalog::{Aliases, Release};
 use crate::client::{Forwarded, Locator};
-use crate::config::Host;
 use crate::metrics::{ProductMeters, RegionMeters};
 use crate::model::{ChannelName, Exclusion, ProductName, RegionName, Timestamp, Version};
 use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
@@ -82,7 +81,18 @@ pub struct Settings {
     /// Links that were published before.
     pub aliases: Aliases,
     /// Further public names, in lower case and without a port.
-    pub hosts: FxHashMap<Box<str>, Host>,
+    pub hosts: FxHashMap<Box<str>, HostView>,
+}
+
+/// A further public name, as answers need it.
+#[derive(Debug)]
+pub struct HostView {
+    /// The product whose own host it is: its URLs leave the product out.
+    pub product: Option<ProductName>,
+    /// What stands before every path, decoded; no slash at its end.
+    pub prefix: Box<str>,
+    /// How a link to this host begins where there is no public URL: `<`, the prefix as it stands in a URL, `/`.
+    pub link_open: Box<str>,
 }
 
 /// Products by name.

@@ -8,11 +8,10 @@ use data_encoding::BASE64;
 use http::header::{CACHE_CONTROL, LINK, LOCATION, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
-use crate::catalog::{Asset, Release, encode_path};
-use crate::config::Host;
+use crate::catalog::{Asset, Release};
 use crate::model::AssetIndex;
 use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{HostView, Snapshot};
 
 use super::answer::Body;
 
@@ -79,14 +78,15 @@ impl Values<'_> {
     }
 
     /// `<` and this service's own URL of the asset, as it is on the host that was asked.
-    fn put_link(&mut self, snapshot: &Snapshot, host: Option<&Host>) {
+    fn put_link(&mut self, snapshot: &Snapshot, host: Option<&HostView>) {
         match host {
             None => {
                 self.put(snapshot.settings.link_open.as_bytes());
                 self.put_canonical_path();
             }
             Some(host) => {
-                self.put(open_on(host, self.release).as_bytes());
+                self.put(host.link_open.as_bytes());
+                self.put(below(host, self.release).as_bytes());
                 self.put(self.asset.url_path().as_bytes());
             }
         }
@@ -119,7 +119,7 @@ impl Values<'_> {
 /// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description).
 pub fn redirect(
     snapshot: &Snapshot,
-    host: Option<&Host>,
+    host: Option<&HostView>,
     release: &Release,
     asset: &Asset,
     pick: &Pick,
@@ -157,13 +157,12 @@ pub fn redirect(
     response
 }
 
-/// `<` and the path of a release on a further host, below its prefix; its own product is left out there.
-fn open_on(host: &Host, release: &Release) -> String {
-    let below = match release.url_prefix.split_once('/') {
+/// The path of a release on a further host, below its prefix; its own product is left out there.
+fn below<'r>(host: &HostView, release: &'r Release) -> &'r str {
+    match release.url_prefix.split_once('/') {
         Some((_, version)) if host.product.as_ref() == Some(&release.id.product) => version,
-        _ => &*release.url_prefix,
-    };
-    format!("<{}/{below}", encode_path(&host.prefix))
+        _ => &release.url_prefix,
+    }
 }
 
 /// The asset's own URL at this service; a path where no public URL is configured.
@@ -177,16 +176,16 @@ pub fn write_canonical(snapshot: &Snapshot, release: &Release, asset: &Asset, ou
 /// has (RFC 5829 section 3.3).
 pub fn successor(
     snapshot: &Snapshot,
-    host: Option<&Host>,
+    host: Option<&HostView>,
     release: &Release,
     asset: Option<AssetIndex>,
 ) -> HeaderValue {
     let name = asset.map_or("SHA256SUMS", |asset| release.asset(asset).url_path());
-    let open = match host {
-        None => [&*snapshot.settings.link_open, &*release.url_prefix].concat(),
-        Some(host) => open_on(host, release),
+    let (open, path) = match host {
+        None => (&snapshot.settings.link_open, &*release.url_prefix),
+        Some(host) => (&host.link_open, below(host, release)),
     };
-    let link = [&*open, name, ">; rel=successor-version"].concat();
+    let link = [open, path, name, ">; rel=successor-version"].concat();
     // Written as the links of a redirect are.
     HeaderValue::from_maybe_shared(Bytes::from(link)).unwrap_or(HeaderValue::from_static(""))
 }

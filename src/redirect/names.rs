@@ -5,8 +5,7 @@ use http::HeaderMap;
 use http::header::HOST;
 use rustc_hash::FxHashMap;
 
-use crate::config::Host;
-use crate::snapshot::{CatalogView, Snapshot};
+use crate::snapshot::{CatalogView, HostView, Snapshot};
 
 use super::answer::Inquiry;
 use super::query::Query;
@@ -41,7 +40,7 @@ pub fn find<'s>(
 
 /// The configured host on which links have to be told for the names of that host: where there is no public URL that
 /// they could begin with.
-pub fn linking<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>) -> Option<&'s Host> {
+pub fn linking<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>) -> Option<&'s HostView> {
     let settings = &*snapshot.settings;
     if settings.hosts.is_empty() || !settings.public_url.is_empty() {
         return None;
@@ -51,7 +50,7 @@ pub fn linking<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>) -> Option<&'s 
 
 /// The configured host that a request is for: by `:authority` or an absolute request target, else by the Host header
 /// (RFC 9112 section 3.2).
-fn host<'s>(hosts: &'s FxHashMap<Box<str>, Host>, inquiry: &Inquiry<'_>) -> Option<&'s Host> {
+fn host<'s>(hosts: &'s FxHashMap<Box<str>, HostView>, inquiry: &Inquiry<'_>) -> Option<&'s HostView> {
     let name = inquiry.uri.host().or_else(|| host_header(inquiry.headers))?;
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -68,13 +67,13 @@ fn host_header(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The path below the host's prefix; begins with `/`.
-fn below<'p>(host: &Host, path: &'p str) -> Option<&'p str> {
+fn below<'p>(host: &HostView, path: &'p str) -> Option<&'p str> {
     path.strip_prefix(&*host.prefix).filter(|rest| rest.starts_with('/'))
 }
 
 /// What a path means on a configured host. A product's own host leaves the product out.
 fn resolve_on<'s>(
-    host: &Host,
+    host: &HostView,
     catalog: &'s CatalogView,
     path: &str,
     query: Query<'_>,
@@ -90,7 +89,7 @@ fn resolve_on<'s>(
 }
 
 /// The path as it would be on the service's first name.
-fn canonical(host: &Host, path: &str) -> Option<String> {
+fn canonical(host: &HostView, path: &str) -> Option<String> {
     let path = below(host, path)?;
     Some(match &host.product {
         Some(product) => format!("/{product}{path}"),

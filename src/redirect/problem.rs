@@ -6,9 +6,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::catalog::Release;
-use crate::config::Host;
 use crate::model::AssetIndex;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{HostView, Snapshot};
 
 use super::accept::{Told, told};
 use super::answer::Body;
@@ -33,7 +32,7 @@ pub fn problem(
 /// one like the one that was asked for.
 pub fn gone(
     snapshot: &Snapshot,
-    host: Option<&Host>,
+    host: Option<&HostView>,
     reason: &str,
     replacement: Option<(&Release, Option<AssetIndex>)>,
     request: &HeaderMap,

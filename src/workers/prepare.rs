@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::catalog::Aliases;
 use crate::catalog::signature::TrustedKeys;
+use crate::catalog::{Aliases, encode_path};
 use crate::client::{Forwarded, GeoRanges, LocateError, Locator};
-use crate::config::Config;
+use crate::config::{Config, Host};
 use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
 use crate::routing::{Mirrors, Rankings};
-use crate::snapshot::Settings;
+use crate::snapshot::{HostView, Settings};
 
 /// A configuration, compiled.
 #[derive(Debug)]
@@ -70,6 +70,14 @@ impl Prepared {
     }
 }
 
+fn host_view(host: &Host) -> HostView {
+    HostView {
+        product: host.product.clone(),
+        prefix: host.prefix.as_str().into(),
+        link_open: format!("<{}/", encode_path(&host.prefix)).into(),
+    }
+}
+
 fn settings(config: &Config) -> Settings {
     let ttl = config.redirect.ttl.as_secs();
     let public_url = config.server.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
@@ -86,6 +94,6 @@ fn settings(config: &Config) -> Settings {
         forwarded: Forwarded::new(&config.server.trusted_proxies, config.server.client_header),
         regions: config.regions.iter().map(|region| region.name.clone()).collect(),
         aliases: Aliases::new(&config.aliases),
-        hosts: config.hosts.iter().map(|host| (host.name.as_str().into(), host.clone())).collect(),
+        hosts: config.hosts.iter().map(|host| (host.name.as_str().into(), host_view(host))).collect(),
     }
 }
