@@ -35,18 +35,24 @@ impl Qualities {
         for element in lines.flat_map(|line| line.split(',')).take(ELEMENTS_MAX) {
             let mut parts = element.split(';').map(str::trim);
             let range = parts.next().unwrap_or_default();
-            let slot = match () {
-                () if range.eq_ignore_ascii_case("application/metalink4+xml") => &mut qualities.metalink,
-                () if range.eq_ignore_ascii_case("application/json") => &mut qualities.json,
-                () if range.eq_ignore_ascii_case("application/problem+json") => &mut qualities.problem,
-                () if range.eq_ignore_ascii_case("text/plain") => &mut qualities.text,
-                () if range.eq_ignore_ascii_case("text/html") => &mut qualities.html,
-                () if range == "*/*" => &mut qualities.any,
-                () => continue,
-            };
-            *slot = Some(parts.find_map(quality).unwrap_or(1000));
+            if let Some(slot) = qualities.slot(range) {
+                *slot = Some(parts.find_map(quality).unwrap_or(1000));
+            }
         }
         qualities
+    }
+
+    /// Where the quality of a media range is kept; `None` for one that does not matter here.
+    fn slot(&mut self, range: &str) -> Option<&mut Option<u16>> {
+        let slots = [
+            ("application/metalink4+xml", &mut self.metalink),
+            ("application/json", &mut self.json),
+            ("application/problem+json", &mut self.problem),
+            ("text/plain", &mut self.text),
+            ("text/html", &mut self.html),
+            ("*/*", &mut self.any),
+        ];
+        slots.into_iter().find(|(name, _)| range.eq_ignore_ascii_case(name)).map(|(_, slot)| slot)
     }
 }
 
@@ -70,10 +76,12 @@ pub fn wanted(headers: &HeaderMap) -> Wanted {
     let qualities = Qualities::read(headers);
     let any = qualities.any.unwrap_or(0);
     let (metalink, json) = (qualities.metalink.unwrap_or(0), qualities.json.unwrap_or(0));
-    match () {
-        () if metalink > any && metalink >= json => Wanted::Metalink,
-        () if json > any => Wanted::Json,
-        () => Wanted::File,
+    if metalink > any && metalink >= json {
+        Wanted::Metalink
+    } else if json > any {
+        Wanted::Json
+    } else {
+        Wanted::File
     }
 }
 
