@@ -1,0 +1,74 @@
+"""Target 2: requests per second and CPU per request, in interleaved slices of one second."""
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure.context import Context
+from measure.record import Failed, Section, spread
+from measure.references import Bare
+from measure.servers import CLIENT_CORE, Server, Servers, children_cpu, run
+from measure.site import Waypost
+
+NAME = "rate"
+SCRIPT = Path(__file__).resolve().parent.parent / "requests.lua"
+
+
+@dataclass
+class Slice:
+    """What one server did in one slice."""
+
+    rate: float
+    """Requests per second."""
+    user: float
+    """Seconds of user CPU of the server per request."""
+    server: float
+    """Share of its core that the server used. The slice counts from the client's start to its end."""
+    client: float
+
+
+def measure(context: Context) -> Section:
+    site = context.site
+    waypost = Waypost(context.binaries["waypost"], site)
+    bare = Bare(context.binaries["bare-hyper"], site.answer)
+    again = Bare(context.binaries["bare-hyper"], site.answer, "bare hyper, again")
+    rounds = interleave(context, [waypost, bare, again])
+    ratio = lambda one, other: [of[one.name].rate / of[other.name].rate for of in rounds]
+    figures = [
+        spread(2, "requests per second, waypost / bare hyper", ratio(waypost, bare), bound=0.80, at_most=False),
+        spread(2, "bare hyper / itself: what the method sees where nothing is", ratio(again, bare)),
+    ]
+    for server in (waypost, bare):
+        figures.append(spread(2, f"requests per second, {server.name}", [of[server.name].rate for of in rounds], "requests/s"))
+    return Section(NAME, figures, {"rounds": {name: [vars(of[name]) for of in rounds] for name in rounds[0]}})
+
+
+def interleave(context: Context, tested: list[Server]) -> list[dict[str, Slice]]:
+    """Slices in changing order, all servers alive. Ratios are formed inside a round: a slow moment hits all of it."""
+    for server in tested:
+        server.start(context.servers)
+        slice_of(context, server)  # warms up, not counted
+    rounds = []
+    for n in range(context.options.rounds):
+        first = n % len(tested)
+        order = tested[first:] + tested[:first]
+        slices = {server.name: slice_of(context, server) for server in (order if n % 2 == 0 else order[::-1])}
+        rounds.append(slices)
+        context.say(f"  round {n + 1}: " + ", ".join(f"{server.name} {slices[server.name].rate:,.0f}/s" for server in tested))
+    for server in tested:
+        context.servers.stop(server.name)
+    return rounds
+
+
+def slice_of(context: Context, server: Server) -> Slice:
+    client, (user, busy), start = children_cpu(), context.servers.cpu(server.name), time.monotonic()
+    said = run(["taskset", "-c", CLIENT_CORE, "wrk", "-t1", "-c32", "-d1s", "-s", SCRIPT,
+                f"http://127.0.0.1:{server.port}", "--", context.site.requests], timeout=30)
+    wall = time.monotonic() - start
+    errors = re.search(r"Socket errors.*|Non-2xx.*", said)
+    if errors:
+        raise Failed(f"{server.name}: {errors.group()}")
+    requests = int(re.search(r"(\d+) requests in", said).group(1))
+    user_after, busy_after = context.servers.cpu(server.name)
+    return Slice(float(re.search(r"Requests/sec:\s*([\d.]+)", said).group(1)), (user_after - user) / requests,
+                 (busy_after - busy) / wall, (children_cpu() - client) / wall)
