@@ -1,52 +1,93 @@
-"""Target 1: instructions in user space per request, under callgrind."""
+"""Target 1: instructions in user space per request, under callgrind, and whose they are."""
 import re
 import socket
+from collections import Counter
 from pathlib import Path
 
+from measure import callgrind
 from measure.context import Context
-from measure.record import Failed, Figure, Section
-from measure.references import Bare
+from measure.record import Failed, Figure, Section, number
+from measure.references import everybody
 from measure.servers import SERVER_CORE, Server
-from measure.site import Waypost
 
 NAME = "instructions"
 CONNECTIONS = 8
 # The difference between a long and a short run holds no start and no warming up.
-SHORT_RUN, LONG_RUN = 2_000, 22_000
+SHORT_RUN, LONG_RUN = 200, 400
+# Functions of the listing.
+SHOWN = 25
 
 
 def measure(context: Context) -> Section:
-    site = context.site
-    waypost = per_request(context, Waypost(context.binaries["waypost"], site))
-    bare = per_request(context, Bare(context.binaries["bare-hyper"], site.answer))
-    figures = [
-        Figure(1, "instructions per request, waypost", None, True, waypost, None, None, "instructions"),
-        Figure(1, "instructions per request, bare hyper", None, True, bare, None, None, "instructions"),
-        Figure(1, "instructions, waypost / bare hyper", 1.25, True, waypost / bare, None, None, "times"),
-    ]
-    return Section(NAME, figures, {"per_request": {"waypost": waypost, "bare hyper": bare}})
+    servers = everybody(context.binaries, context.site)
+    counted = {server.name: per_request(context, server) for server in servers}
+    figures = [Figure(1, f"instructions per request, {name}", None, True, count, None, None, "") for name, count in counted.items()]
+    waypost = counted["waypost"]
+    bounds = {"bare hyper": 1.25, "nginx": 0.75, "nginx, plain": None}
+    figures += [Figure(1, f"instructions, waypost / {name}", bound, True, waypost / counted[name], None, None, "times")
+                for name, bound in bounds.items()]
+    of_waypost, of_bare = (functions(context, server) for server in servers[:2])
+    tables = [by_group(of_waypost, of_bare), by_function(of_waypost, of_bare)]
+    return Section(NAME, figures, {"per_request": counted, "tables": tables})
 
 
 def per_request(context: Context, server: Server) -> float:
-    short, long = (run_of(context, server, count) for count in (SHORT_RUN, LONG_RUN))
+    for count in (SHORT_RUN, LONG_RUN):
+        run_of(context, server, count)
+    short, long = (callgrind.total(out_of(context, server, count)) for count in (SHORT_RUN, LONG_RUN))
     return (long - short) / (LONG_RUN - SHORT_RUN)
 
 
-def run_of(context: Context, server: Server, count: int) -> int:
-    """Instructions of the whole run: start, `count` requests, end."""
+def run_of(context: Context, server: Server, count: int) -> None:
+    """The server under callgrind from its start to its end, with `count` requests between."""
     context.say(f"  {server.name} under callgrind, {count} requests")
-    name = f"{server.name.replace(' ', '-')}-{count}"
-    out = context.work / f"callgrind.{name}"
-    valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
-    # One core: the service then runs one worker, as the bare server does.
-    context.servers.start(name, valgrind + server.command, core=SERVER_CORE)
+    name, out = f"{server.name} {count}", out_of(context, server, count)
+    # One core: the service then runs one worker, as the others do.
+    context.servers.start(name, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *server.command], core=SERVER_CORE)
     server.wait(context.servers, name)
     send(context.site.requests, server.port, count)
     context.servers.stop(name)
-    total = re.search(r"^(?:totals|summary): (\d+)", out.read_text(errors="replace"), re.MULTILINE)
-    if not total:
-        raise Failed(f"no total in {out}: see {context.servers.log(name)}")
-    return int(total.group(1))
+
+
+def out_of(context: Context, server: Server, count: int) -> Path:
+    return context.work / f"callgrind.{server.name.replace(' ', '-')}-{count}"
+
+
+# ---- where they go ----
+
+
+def functions(context: Context, server: Server) -> Counter[str]:
+    long, short = (out_of(context, server, count) for count in (LONG_RUN, SHORT_RUN))
+    return callgrind.difference(long, short, LONG_RUN - SHORT_RUN)
+
+
+def by_group(waypost: Counter[str], bare: Counter[str]) -> dict:
+    """Instructions per request by the crate whose function spends them."""
+    groups: dict[str, list[float]] = {}
+    for column, counts in enumerate((waypost, bare)):
+        for function, count in counts.items():
+            groups.setdefault(callgrind.group(function), [0, 0])[column] += count
+    rows = [[name, number(round(one)), number(round(other)), f"{one - other:+,.0f}"]
+            for name, (one, other) in sorted(groups.items(), key=lambda item: -item[1][0]) if max(one, other) >= 10]
+    rows.append(["all", number(round(waypost.total())), number(round(bare.total())), f"{waypost.total() - bare.total():+,.0f}"])
+    return {"title": "Where the instructions go, by crate (of the function itself; what is inlined counts where it was inlined)",
+            "head": ["crate", "waypost", "bare hyper", "difference"], "rows": rows}
+
+
+def by_function(waypost: Counter[str], bare: Counter[str]) -> dict:
+    """The dearest functions of the service."""
+    rows = [[f"`{short(name)}`", number(round(count)), number(round(bare[name]))] for name, count in waypost.most_common(SHOWN)]
+    return {"title": f"The {SHOWN} dearest functions", "head": ["function", "waypost", "bare hyper"], "rows": rows}
+
+
+def short(function: str) -> str:
+    """Without hashes and type arguments, for a table."""
+    function = re.sub(r"::h[0-9a-f]{16}|'\d+$", "", function)
+    function = function.replace("|", "\\|")
+    return function if len(function) <= 110 else function[:107] + "..."
+
+
+# ---- the client ----
 
 
 def send(requests: Path, port: int, count: int) -> None:

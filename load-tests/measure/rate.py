@@ -1,14 +1,14 @@
 """Target 2: requests per second and CPU per request, in interleaved slices of one second."""
 import re
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from measure.context import Context
-from measure.record import Failed, Section, spread
-from measure.references import Bare
-from measure.servers import CLIENT_CORE, Server, Servers, children_cpu, run
-from measure.site import Waypost
+from measure.record import Failed, Figure, Section, spread
+from measure.references import Bare, everybody
+from measure.servers import CLIENT_CORE, Server, children_cpu, run
 
 NAME = "rate"
 SCRIPT = Path(__file__).resolve().parent.parent / "requests.lua"
@@ -28,19 +28,35 @@ class Slice:
 
 
 def measure(context: Context) -> Section:
-    site = context.site
-    waypost = Waypost(context.binaries["waypost"], site)
-    bare = Bare(context.binaries["bare-hyper"], site.answer)
-    again = Bare(context.binaries["bare-hyper"], site.answer, "bare hyper, again")
-    rounds = interleave(context, [waypost, bare, again])
-    ratio = lambda one, other: [of[one.name].rate / of[other.name].rate for of in rounds]
+    tested = everybody(context.binaries, context.site)
+    tested.append(Bare(context.binaries["bare-hyper"], context.site, "bare hyper, again"))
+    rounds = interleave(context, tested)
     figures = [
-        spread(2, "requests per second, waypost / bare hyper", ratio(waypost, bare), bound=0.80, at_most=False),
-        spread(2, "bare hyper / itself: what the method sees where nothing is", ratio(again, bare)),
+        ratio(rounds, "rate", "requests per second", "waypost", "bare hyper", bound=0.80, at_most=False),
+        ratio(rounds, "user", "user CPU per request", "waypost", "nginx", bound=0.75),
+        ratio(rounds, "rate", "requests per second", "waypost", "nginx"),
+        ratio(rounds, "user", "user CPU per request", "waypost", "bare hyper"),
+        ratio(rounds, "rate", "requests per second", "bare hyper, again", "bare hyper",
+              note="the same program twice: what the method sees where nothing is"),
     ]
-    for server in (waypost, bare):
-        figures.append(spread(2, f"requests per second, {server.name}", [of[server.name].rate for of in rounds], "requests/s"))
+    figures += [spread(2, f"requests per second, {server.name}", [of[server.name].rate for of in rounds], "",
+                       note=use(rounds, server)) for server in tested]
+    figures += [spread(2, f"user CPU per request, {server.name}", [of[server.name].user * 1e6 for of in rounds], "µs")
+                for server in tested]
     return Section(NAME, figures, {"rounds": {name: [vars(of[name]) for of in rounds] for name in rounds[0]}})
+
+
+def ratio(rounds: list[dict[str, Slice]], key: str, what: str, one: str, other: str, bound: float | None = None,
+          at_most: bool = True, note: str = "") -> Figure:
+    """One server's value over another's, formed inside each round."""
+    values = [getattr(of[one], key) / getattr(of[other], key) for of in rounds if getattr(of[other], key) > 0]
+    return spread(2, f"{what}, {one} / {other}", values, bound=bound, at_most=at_most, note=note)
+
+
+def use(rounds: list[dict[str, Slice]], server: Server) -> str:
+    """How busy both sides were: a busy client hides what a server could do."""
+    cores = [statistics.median(getattr(of[server.name], side) for of in rounds) for side in ("server", "client")]
+    return f"server's core {cores[0]:.0%} in use, client's {cores[1]:.0%}"
 
 
 def interleave(context: Context, tested: list[Server]) -> list[dict[str, Slice]]:
