@@ -7,6 +7,8 @@ function init(arguments)
     local path, address = line:match("^(%S+) (%S+)$")
     requests[#requests + 1] = wrk.format("GET", path, {
       ["Host"] = wrk.headers["Host"], ["User-Agent"] = "curl/7.88.1", ["Accept"] = "*/*", ["X-Forwarded-For"] = address,
+      -- The mirrors have http, to which a request that came by https is never sent.
+      ["X-Forwarded-Proto"] = wrk.scheme == "https" and "http" or nil,
     })
   end
 end

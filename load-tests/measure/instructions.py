@@ -1,6 +1,7 @@
 """Target 1: instructions in user space per request, under callgrind, and whose they are."""
 import re
 import socket
+import ssl
 from collections import Counter
 from pathlib import Path
 
@@ -45,12 +46,12 @@ def run_of(context: Context, server: Server, count: int) -> None:
     # One core: the service then runs one worker, as the others do.
     context.servers.start(name, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *server.command], core=SERVER_CORE)
     server.wait(context.servers, name)
-    send(context.site.requests, server.port, count)
+    send(context.site.requests, server.port, count, server.scheme == "https")
     context.servers.stop(name)
 
 
 def out_of(context: Context, server: Server, count: int) -> Path:
-    return context.work / f"callgrind.{server.name.replace(' ', '-')}-{count}"
+    return context.work / f"callgrind.{server.name.replace(' ', '-')}-{server.scheme}-{count}"
 
 
 # ---- where they go ----
@@ -90,20 +91,31 @@ def short(function: str) -> str:
 # ---- the client ----
 
 
-def send(requests: Path, port: int, count: int) -> None:
+def send(requests: Path, port: int, count: int, tls: bool = False) -> None:
     """`count` requests over CONNECTIONS kept-alive connections: one on each, then their answers, then the next."""
     lines = requests.read_text().splitlines()
-    connections = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(CONNECTIONS)]
+    connections = [connect(port, tls) for _ in range(CONNECTIONS)]
+    # The mirrors have http, to which a request that came by https is never sent.
+    more = "X-Forwarded-Proto: http\r\n" if tls else ""
     buffers = [b""] * CONNECTIONS
     for start in range(0, count, CONNECTIONS):
         for n, connection in enumerate(connections):
             path, address = lines[(start + n) % len(lines)].split()
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: curl/7.88.1\r\n"
-                               f"Accept: */*\r\nX-Forwarded-For: {address}\r\n\r\n".encode())
+                               f"Accept: */*\r\nX-Forwarded-For: {address}\r\n{more}\r\n".encode())
         for n, connection in enumerate(connections):
             buffers[n] = read_answer(connection, buffers[n])
     for connection in connections:
         connection.close()
+
+
+def connect(port: int, tls: bool) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=120)
+    if not tls:
+        return connection
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    return trusting.wrap_socket(connection)
 
 
 def read_answer(connection: socket.socket, buffer: bytes) -> bytes:

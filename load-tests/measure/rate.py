@@ -2,6 +2,7 @@
 import re
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +48,10 @@ def measure(context: Context) -> Section:
 
 
 def ratio(rounds: list[dict[str, Slice]], key: str, what: str, one: str, other: str, bound: float | None = None,
-          at_most: bool = True, note: str = "") -> Figure:
+          at_most: bool = True, note: str = "", target: int = 2) -> Figure:
     """One server's value over another's, formed inside each round."""
     values = [getattr(of[one], key) / getattr(of[other], key) for of in rounds if getattr(of[other], key) > 0]
-    return spread(2, f"{what}, {one} / {other}", values, bound=bound, at_most=at_most, note=note)
+    return spread(target, f"{what}, {one} / {other}", values, bound=bound, at_most=at_most, note=note)
 
 
 def use(rounds: list[dict[str, Slice]], server: Server) -> str:
@@ -60,9 +61,18 @@ def use(rounds: list[dict[str, Slice]], server: Server) -> str:
 
 
 def interleave(context: Context, tested: list[Server]) -> list[dict[str, Slice]]:
-    """Slices in changing order, all servers alive. Ratios are formed inside a round: a slow moment hits all of it."""
+    """Rounds of slices with all servers alive."""
     for server in tested:
         server.start(context.servers)
+    rounds = in_rounds(context, tested, slice_of)
+    for server in tested:
+        context.servers.stop(server.name)
+    return rounds
+
+
+def in_rounds(context: Context, tested: list[Server], slice_of: Callable[[Context, Server], Slice]) -> list[dict[str, Slice]]:
+    """Slices in changing order. Ratios are formed inside a round: a slow moment hits all of it."""
+    for server in tested:
         slice_of(context, server)  # warms up, not counted
     rounds = []
     for n in range(context.options.rounds):
@@ -71,20 +81,26 @@ def interleave(context: Context, tested: list[Server]) -> list[dict[str, Slice]]
         slices = {server.name: slice_of(context, server) for server in (order if n % 2 == 0 else order[::-1])}
         rounds.append(slices)
         context.say(f"  round {n + 1}: " + ", ".join(f"{server.name} {slices[server.name].rate:,.0f}/s" for server in tested))
-    for server in tested:
-        context.servers.stop(server.name)
     return rounds
 
 
 def slice_of(context: Context, server: Server) -> Slice:
-    client, (user, busy), start = children_cpu(), context.servers.cpu(server.name), time.monotonic()
-    said = run(["taskset", "-c", CLIENT_CORE, "wrk", "-t1", "-c32", "-d1s", "-s", SCRIPT,
-                f"http://127.0.0.1:{server.port}", "--", context.site.requests], timeout=30)
-    wall = time.monotonic() - start
-    errors = re.search(r"Socket errors.*|Non-2xx.*", said)
-    if errors:
-        raise Failed(f"{server.name}: {errors.group()}")
-    requests = int(re.search(r"(\d+) requests in", said).group(1))
-    user_after, busy_after = context.servers.cpu(server.name)
-    return Slice(float(re.search(r"Requests/sec:\s*([\d.]+)", said).group(1)), (user_after - user) / requests,
-                 (busy_after - busy) / wall, (children_cpu() - client) / wall)
+    """One second of wrk."""
+    def client() -> tuple[int, float]:
+        said = run(["taskset", "-c", CLIENT_CORE, "wrk", "-t1", "-c32", "-d1s", "-s", SCRIPT,
+                    f"{server.scheme}://localhost:{server.port}", "--", context.site.requests], timeout=30)
+        errors = re.search(r"Socket errors.*|Non-2xx.*", said)
+        if errors:
+            raise Failed(f"{server.name}: {errors.group()}")
+        count = int(re.search(r"(\d+) requests in", said).group(1))
+        return count, float(re.search(r"Requests/sec:\s*([\d.]+)", said).group(1))
+
+    return timed(context, server, client)
+
+
+def timed(context: Context, server: Server, client: Callable[[], tuple[int, float]]) -> Slice:
+    """Runs a client, which returns how much it did and at which rate; CPU is taken around it."""
+    used, (user, busy), start = children_cpu(), context.servers.cpu(server.name), time.monotonic()
+    count, rate = client()
+    wall, (user_after, busy_after) = time.monotonic() - start, context.servers.cpu(server.name)
+    return Slice(rate, (user_after - user) / max(count, 1), (busy_after - busy) / wall, (children_cpu() - used) / wall)

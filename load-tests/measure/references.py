@@ -2,11 +2,10 @@
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from measure.record import Failed
-from measure.servers import Server, free_port
+from measure.servers import Certificate, Server, free_port
 from measure.site import PRODUCT, REGIONS, VERSION, Site, Waypost
 
 GEOIP2 = Path("/usr/lib/nginx/modules/ngx_http_geoip2_module.so")
@@ -19,21 +18,13 @@ NEAR = {
 }
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """Certificate and key in PEM."""
-
-    chain: Path
-    key: Path
-
-
 class Bare(Server):
     """hyper with one constant answer, the recorded one; with a certificate rustls below it."""
 
     def __init__(self, binary: Path, site: Site, name: str = "bare hyper", tls: Certificate | None = None):
         port = free_port()
         command = [binary, port, "--answer", site.answer, "--threads", "1"]
-        super().__init__(name, command + (["--tls", tls.chain, tls.key] if tls else []), port)
+        super().__init__(name, command + (["--tls", tls.chain, tls.key] if tls else []), port, tls)
 
 
 class Nginx(Server):
@@ -45,10 +36,11 @@ class Nginx(Server):
         port = free_port()
         if not plain and not site.geoip:
             raise Failed("nginx needs the city database in .cache/geoip for equal work: tests/run fetches it")
-        self.configuration = site.work / f"{name.replace(' ', '-')}.conf"
+        file = name.replace(" ", "-") + ("-tls" if tls else "")
+        self.configuration = site.work / f"{file}.conf"
         location = PLAIN if plain else equal_work(site)
-        self.configuration.write_text(frame(site.work, name.replace(" ", "-"), port, tls, "" if plain else lookups(site), location))
-        super().__init__(name, ["nginx", "-p", site.work, "-c", self.configuration], port)
+        self.configuration.write_text(frame(site.work, file, port, tls, "" if plain else lookups(site), location))
+        super().__init__(name, ["nginx", "-p", site.work, "-c", self.configuration], port, tls)
 
 
 PLAIN = "        return 302 http://127.0.0.1/m000$uri;\n"
@@ -59,8 +51,7 @@ def frame(work: Path, name: str, port: int, tls: Certificate | None, lookups: st
     module = f"load_module {GEOIP2};" if lookups else ""
     secure = ""
     if tls:
-        secure = (f"ssl_certificate {tls.chain}; ssl_certificate_key {tls.key}; ssl_protocols TLSv1.2 TLSv1.3;\n"
-                  "        ssl_session_cache off; ssl_session_tickets off;")
+        secure = f"ssl_certificate {tls.chain}; ssl_certificate_key {tls.key}; ssl_protocols TLSv1.2 TLSv1.3;"
     return f"""{module}
 daemon off; master_process off; pid {work}/{name}.pid; error_log {work}/{name}-errors.log warn; user root;
 events {{ worker_connections 4096; }}

@@ -4,6 +4,7 @@ import resource
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from measure.record import Failed
@@ -12,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SERVER_CORE, CLIENT_CORE = 0, 1
 
 
-def run(command: list, timeout: float = 600) -> str:
-    """Runs a program to its end; returns what it printed."""
+def run(command: list, timeout: float = 600, errors_too: bool = False) -> str:
+    """Runs a program to its end; returns what it printed, on standard error as well where asked."""
     command = [str(part) for part in command]
     try:
         done = subprocess.run(command, cwd=ROOT, timeout=timeout, text=True, capture_output=True, stdin=subprocess.DEVNULL)
@@ -21,7 +22,7 @@ def run(command: list, timeout: float = 600) -> str:
         raise Failed(f"{command[0]} was not done within {timeout} s") from None
     if done.returncode != 0:
         raise Failed(f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done.stdout + (done.stderr if errors_too else "")
 
 
 def free_port() -> int:
@@ -97,11 +98,20 @@ def end(process: subprocess.Popen, seconds: float) -> None:
         process.wait()
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """Certificate and key in PEM."""
+
+    chain: Path
+    key: Path
+
+
 class Server:
     """A server that is measured: its name in tables, its command and where it listens on loopback."""
 
-    def __init__(self, name: str, command: list, port: int):
+    def __init__(self, name: str, command: list, port: int, tls: Certificate | None = None):
         self.name, self.command, self.port = name, command, port
+        self.scheme = "https" if tls else "http"
 
     def start(self, servers: Servers) -> None:
         servers.start(self.name, self.command, core=SERVER_CORE)

