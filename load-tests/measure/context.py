@@ -7,6 +7,7 @@ from pathlib import Path
 
 from measure.servers import Servers
 from measure.site import Site
+from measure.worlds import Worlds
 
 
 @dataclass
@@ -29,3 +30,8 @@ class Context:
         site.build(self.binaries["waypost"])
         site.warm(self.servers, self.binaries["waypost"], self.say)
         return site
+
+    @cached_property
+    def worlds(self) -> Worlds:
+        """Worlds of a given size; each is made when first asked for."""
+        return Worlds(self.work, self.servers, self.binaries["at-size"], self.options.seed, self.say)

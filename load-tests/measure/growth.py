@@ -1,0 +1,77 @@
+"""Target 3: instructions per request do not grow with mirrors, assets and network rules."""
+import re
+from collections.abc import Iterable
+
+from measure.context import Context
+from measure.instructions import LONG_RUN, SHORT_RUN, send
+from measure.record import Failed, Figure, Section
+from measure.worlds import Service, Shape, World
+
+NAME = "growth"
+WITHIN = 1.05
+# What stays small while the other grows.
+MIRRORS, ASSETS = 10, 1000
+
+
+def measure(context: Context) -> Section:
+    cost: dict[Shape, float] = {}
+    figures, series = [], {}
+    for axis, points in axes(context.options.big).items():
+        for _, shape in points:
+            if shape not in cost:
+                cost[shape] = per_request(context, context.worlds.of(shape))
+        series[axis] = [[size, cost[shape]] for size, shape in points]
+        figures += axis_figures(axis, series[axis])
+    note = ("The thread that answers, under callgrind, a long run minus a short one; no probes, and an origin that cannot be "
+            "read, so that nothing happens in the background but a look for due moves every second, in another thread.")
+    return Section(NAME, figures, series, [note])
+
+
+def axes(big: Shape) -> dict[str, list[tuple[int, Shape]]]:
+    """For each axis its points: how much there is, and the world that has so much of it."""
+    mirrors = [Shape(count, 1, 1, ASSETS) for count in steps(10, 100, big.mirrors)]
+    assets = [Shape(MIRRORS, 1, 1, 100), Shape(MIRRORS, 1, 10, 1000), Shape(MIRRORS, big.products, big.releases, big.assets)]
+    rules = [Shape(MIRRORS, 1, 1, ASSETS, count) for count in (0, 100, 10_000)]
+    return {
+        "mirrors": [(shape.mirrors, shape) for shape in mirrors],
+        "assets": [(shape.all_assets, shape) for shape in assets if shape.all_assets <= big.all_assets],
+        "network rules": [(shape.rules, shape) for shape in rules],
+    }
+
+
+def steps(*counts: int) -> Iterable[int]:
+    return sorted({count for count in counts if count <= counts[-1]})
+
+
+def axis_figures(axis: str, points: list[list[float]]) -> list[Figure]:
+    """The dearest point over the first."""
+    (first, base), (last, _) = points[0], points[-1]
+    ratios = [cost / base for _, cost in points]
+    note = ", ".join(f"{size:,}: {cost:,.0f}" for size, cost in points)
+    what = f"instructions per request, {first:,} to {last:,} {axis}"
+    return [Figure(3, what, WITHIN, True, max(ratios), min(ratios), max(ratios), "times", note)]
+
+
+def per_request(context: Context, world: World) -> float:
+    short, long = (run_of(context, world, count) for count in (SHORT_RUN, LONG_RUN))
+    # The thread that answers is the one that the requests make a difference to.
+    return max((long.get(thread, 0) - short.get(thread, 0)) / (LONG_RUN - SHORT_RUN) for thread in long)
+
+
+def run_of(context: Context, world: World, count: int) -> dict[str, int]:
+    """Instructions of each thread over the whole run: start, `count` requests, end."""
+    context.say(f"  {world.shape}: {count} requests under callgrind")
+    out = context.work / f"callgrind.{world.folder.name}-{count}"
+    valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={out}"]
+    head = world.head("growth", probe="1d", origin="nowhere")
+    service = Service(context.binaries["waypost"], world, head, f"waypost-{world.folder.name}-{count}", valgrind)
+    service.start(context.servers)
+    send(world.requests, world.port, count)
+    context.servers.stop(service.name)
+    threads = {}
+    for path in context.work.glob(f"{out.name}-*"):
+        total = re.search(r"^(?:totals|summary): (\d+)", path.read_text(errors="replace"), re.MULTILINE)
+        threads[path.name.rsplit("-", 1)[1]] = int(total.group(1)) if total else 0
+    if not threads:
+        raise Failed(f"no totals in {out}-*: see {context.servers.log(service.name)}")
+    return threads
