@@ -1,12 +1,11 @@
 //! Who asks: the peer, or what a trusted proxy says of it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use prefix_trie::joint::JointPrefixSet;
 
-use super::network::canonical_network;
+use super::proxies::Proxies;
 use crate::config::ClientHeader;
 
 /// Entries of the client header that are looked at. A longer list is a mistake or an attack; nobody chains so many
@@ -39,7 +38,7 @@ impl Scheme {
 /// Lists are read from their right end only: what stands further left was written by those that are not trusted.
 #[derive(Debug)]
 pub struct Forwarded {
-    trusted: JointPrefixSet<IpNet>,
+    trusted: Proxies,
     header: ClientHeader,
     name: HeaderName,
 }
@@ -47,21 +46,40 @@ pub struct Forwarded {
 impl Forwarded {
     /// Believes `header` from peers in `trusted` (`server.trusted_proxies` and `server.client_header`).
     pub fn new(trusted: &[IpNet], header: ClientHeader) -> Self {
-        Self {
-            trusted: trusted.iter().copied().map(canonical_network).collect(),
-            header,
-            name: header.name(),
-        }
+        Self { trusted: Proxies::new(trusted), header, name: header.name() }
     }
 
     /// The client's address, an IPv4-mapped IPv6 address as IPv4, and the scheme that a trusted proxy saw.
     pub fn read(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> (IpAddr, Option<Scheme>) {
         // Without a peer (not an IP socket) it is 0.0.0.0, which has no place.
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.to_canonical());
-        if !self.trusts(peer) {
+        if !self.trusted.has(peer) {
             return (peer, None);
         }
-        (self.client_address(headers, peer), forwarded_proto(headers))
+        // The last line of each. To go over all lines once costs less than to hash two names and look both up.
+        let (mut client_line, mut proto_line) = (None, None);
+        for (name, line) in headers {
+            if *name == self.name {
+                client_line = Some(line.as_bytes());
+            } else if *name == FORWARDED_PROTO {
+                proto_line = Some(line.as_bytes());
+            }
+        }
+        let client = match client_line {
+            Some(line) => self.usual_client(line).unwrap_or_else(|| self.client_address(headers, peer)),
+            None => peer,
+        };
+        (client, proto_line.and_then(last_scheme))
+    }
+
+    /// The client where the header's last line ends as nearly every proxy writes it: with the address of somebody that
+    /// is no proxy itself. `None` says nothing.
+    #[inline]
+    fn usual_client(&self, line: &[u8]) -> Option<IpAddr> {
+        match self.header {
+            ClientHeader::XForwardedFor => last_address(line).filter(|client| !self.trusted.has(*client)),
+            ClientHeader::Forwarded => None,
+        }
     }
 
     /// The first entry from the right end of the header that is not a trusted proxy itself. An entry without an address
@@ -82,21 +100,57 @@ impl Forwarded {
                 Some(address) => client = address,
                 None => break,
             }
-            if !self.trusts(client) {
+            if !self.trusted.has(client) {
                 break;
             }
         }
         client
     }
-
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.get_lpm(&IpNet::from(address)).is_some()
-    }
 }
 
-/// The last entry of `X-Forwarded-Proto`. `None` where it says nothing that is a scheme.
-fn forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
-    let line = headers.get_all(&FORWARDED_PROTO).iter().next_back()?.as_bytes();
+/// The address that is the last entry of a list, where it is nothing but an address.
+fn last_address(list: &[u8]) -> Option<IpAddr> {
+    last_ipv4(list).map(IpAddr::V4).or_else(|| last_ipv6(list))
+}
+
+fn last_ipv4(list: &[u8]) -> Option<Ipv4Addr> {
+    let (mut rest, mut bits) = last_octet(list)?;
+    for shift in [8, 16, 24] {
+        let (before, octet) = last_octet(rest.strip_suffix(b".")?)?;
+        rest = before;
+        bits |= octet << shift;
+    }
+    begins_entry(rest).then(|| Ipv4Addr::from_bits(bits))
+}
+
+/// The number up to 255 that `text` ends in, without leading zeros, and what stands before it.
+#[inline]
+fn last_octet(text: &[u8]) -> Option<(&[u8], u32)> {
+    let (mut at, mut value, mut unit) = (text.len(), 0, 1);
+    while let Some(digit) = text[..at].last().filter(|b| b.is_ascii_digit() && unit < 1000) {
+        value += u32::from(digit - b'0') * unit;
+        unit *= 10;
+        at -= 1;
+    }
+    let plain = unit == 10 || (unit > 10 && value * 10 >= unit && value <= 255);
+    plain.then_some((&text[..at], value))
+}
+
+/// An address with at least one colon; an IPv4-mapped one becomes IPv4.
+fn last_ipv6(list: &[u8]) -> Option<IpAddr> {
+    let of_address = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
+    let at = list.iter().rposition(|b| !of_address(b)).map_or(0, |at| at + 1);
+    let v6: Ipv6Addr = begins_entry(&list[..at]).then(|| str::from_utf8(&list[at..]))?.ok()?.parse().ok()?;
+    Some(v6.to_canonical())
+}
+
+/// Whether an entry of a list begins after `before`.
+fn begins_entry(before: &[u8]) -> bool {
+    matches!(before.trim_ascii_end(), [] | [.., b','])
+}
+
+/// The scheme that is the last entry of a line of `X-Forwarded-Proto`. `None` where it says nothing that is one.
+fn last_scheme(line: &[u8]) -> Option<Scheme> {
     let last = RightSplit::new(line, b',').next()?.trim_ascii();
     match last {
         _ if last.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),

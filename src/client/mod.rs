@@ -1,6 +1,6 @@
 //! WHO asks and WHERE from: the client's address, its network, its place.
 //!
-//! `forwarded` finds the address behind trusted proxies; `network` is what stickiness and logs keep of it; `locator`
+//! `forwarded` finds the address behind trusted `proxies`; `network` is what stickiness and logs keep of it; `locator`
 //! says where it is: first the operator's rules (`networks`, from `range_files` too), then GeoIP (`geoip`, compiled from
 //! the layouts in `record` to `ranges`; `centroids` where a country is all that is known).
 
@@ -11,6 +11,7 @@ mod locator;
 mod network;
 mod networks;
 mod place;
+mod proxies;
 mod range_files;
 mod ranges;
 mod record;
@@ -25,4 +26,5 @@ pub use locator::{LocateError, Locator, Sources};
 pub use network::{client_network, sticky_key};
 pub use networks::NetworkRuleError;
 pub use place::{Place, PlaceId, Whereabouts};
+pub use proxies::Proxies;
 pub use range_files::RangeFileError;

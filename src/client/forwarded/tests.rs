@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -156,4 +158,38 @@ proptest::proptest! {
         let element = if v6 { format!("for=\"[{real}]:1\"") } else { format!("for={real}") };
         assert_eq!(client(ClientHeader::Forwarded, &[&with(element)]), ip(real));
     }
+
+    #[test]
+    fn the_short_way_and_the_long_way_find_the_same_client(
+        lines in proptest::collection::vec(proptest::collection::vec(entry(), 1..4), 0..3),
+        v6_peer in proptest::bool::ANY,
+    ) {
+        let lines: Vec<String> = lines.into_iter().map(|entries| entries.join(",")).collect();
+        let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+        let forwarded = behind(&["10.0.0.0/8", "2001:db8:ff::/48"], ClientHeader::XForwardedFor);
+        let says = headers(ClientHeader::XForwardedFor.name(), &lines);
+        let peer = ip(if v6_peer { "2001:db8:ff::1" } else { "10.0.0.1" });
+        assert_eq!(forwarded.read(&says, Some(peer)).0, forwarded.client_address(&says, peer), "{says:?}");
+    }
+}
+
+/// What stands between two commas: addresses of clients and proxies, nearly addresses, and other things.
+fn entry() -> impl Strategy<Value = String> {
+    let octet = prop_oneof![4 => "0|[1-9][0-9]?", 2 => "1[0-9]{2}|2[0-5][0-9]", 1 => "[0-9]{1,4}"];
+    let v4 = proptest::collection::vec(octet, 3..=5).prop_map(|octets| octets.join("."));
+    let v6 = any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(bits >> (bits % 128)).to_string());
+    let address = prop_oneof![
+        4 => v4,
+        2 => any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).to_string()),
+        2 => v6,
+        1 => Just("10.1.2.3".to_owned()),
+        1 => Just("2001:db8:ff::2".to_owned()),
+        1 => "[0-9a-f:.]{0,12}",
+    ];
+    let around =
+        || prop_oneof![6 => Just(""), 4 => Just(" "), 1 => Just("\t"), 1 => Just("\""), 1 => Just("x")];
+    prop_oneof![
+        8 => (around(), address, around()).prop_map(|(before, text, after)| format!("{before}{text}{after}")),
+        1 => "[0-9a-z:.\"\\\\ ]{0,12}",
+    ]
 }
