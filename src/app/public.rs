@@ -51,7 +51,7 @@ impl Public {
         let answer = answer(snapshot, &inquiry);
         answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
         let region = answer.facts.region.map(|region| region.index());
-        snapshot.timing.answered(region, began.elapsed().as_secs_f64());
+        snapshot.timing.answered(region, began.elapsed());
         if self.access_log {
             log(snapshot, &inquiry, &answer.facts, answer.response.status());
         }

@@ -2,10 +2,11 @@
 //! indexed by small numbers.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter};
+use prometheus::IntCounter;
 
-use super::Metrics;
+use super::{Durations, Metrics};
 
 /// What became of a request, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,18 +116,18 @@ fn slots<T>(count: usize) -> Box<[OnceLock<T>]> {
 #[derive(Debug)]
 pub struct RegionMeters {
     delivery: Arc<DeliveryMeters>,
-    durations: Box<[OnceLock<Histogram>]>,
+    durations: Box<[OnceLock<Durations>]>,
 }
 
 impl RegionMeters {
     /// Notes how long an answer took.
     #[inline]
-    pub fn answered(&self, region: Option<usize>, seconds: f64) {
+    pub fn answered(&self, region: Option<usize>, took: Duration) {
         let slot = self.delivery.region_slot(region);
         let family = &self.delivery.metrics.redirect_duration;
         self.durations[slot]
             .get_or_init(|| family.with_label_values(&[&self.delivery.regions[slot]]))
-            .observe(seconds);
+            .observe(took);
     }
 }
 
@@ -195,7 +196,7 @@ mod tests {
         product.answered(Some(0), Some(0), Outcome::Redirected);
         product.answered(None, None, Outcome::NotFound);
         product.redirected(Some(0), 1);
-        delivery.per_region().answered(Some(0), 3e-6);
+        delivery.per_region().answered(Some(0), Duration::from_micros(3));
         let text = metrics.render();
         for line in [
             r#"waypost_requests_total{channel="stable",outcome="redirected",product="tool",region="eu"} 1"#,

@@ -6,7 +6,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::{ReleaseGauges, ReplicationMetrics};
+use super::durations::Builder;
+use super::{DurationsVec, ReleaseGauges, ReplicationMetrics};
 
 /// The phases of a probe, as labels.
 pub const PHASES: [&str; 4] = ["dns", "connect", "tls", "first_byte"];
@@ -20,7 +21,7 @@ pub struct Metrics {
     /// Redirects by `product`, `region`, `mirror`.
     pub redirects: IntCounterVec,
     /// Seconds from the parsed request to the finished answer, by `region`.
-    pub redirect_duration: HistogramVec,
+    pub redirect_duration: DurationsVec,
     /// Requests that no mirror could serve, by the `reason` that kept most mirrors from it.
     pub unserved: IntCounterVec,
     /// 1 where a mirror is in rotation, by `mirror`, `region`.
@@ -101,8 +102,6 @@ impl Verification {
     }
 }
 
-/// From 100 ns to 25 ms: an answer from memory lies in the first buckets, and a machine that swaps in the last.
-const ANSWER_BUCKETS: &[f64] = &[1e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2, 2.5e-2];
 /// From 1 ms to 10 s.
 const PROBE_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -157,12 +156,8 @@ impl Metrics {
                 "Redirects",
                 &["product", "region", "mirror"],
             ),
-            redirect_duration: make.histograms(
-                "waypost_redirect_duration_seconds",
-                answers,
-                &["region"],
-                ANSWER_BUCKETS,
-            ),
+            redirect_duration: make
+                .keep(Builder::family(Opts::new("waypost_redirect_duration_seconds", answers), &["region"])),
             unserved: make.counters(
                 "waypost_unserved_total",
                 "Requests that no mirror could serve, by what kept most mirrors from it",

@@ -2,11 +2,13 @@
 //! make a new one.
 
 mod delivery;
+mod durations;
 mod families;
 mod releases;
 mod replication;
 
 pub use delivery::{DeliveryMeters, Outcome, ProductMeters, RegionMeters};
+pub use durations::{Durations, DurationsVec};
 pub use families::{Metrics, PHASES, Verification};
 pub use releases::ReleaseGauges;
 pub use replication::ReplicationMetrics;
