@@ -60,6 +60,18 @@ async fn is_well(site: &Site) {
 }
 
 #[tokio::test]
+async fn who_ends_the_stream_with_the_request_is_answered() {
+    let site = started(one_mirror()).await;
+    let mut stream = TcpStream::connect(site.address()).await.unwrap();
+    let request = format!("GET {LINK} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("the connection is closed").unwrap();
+    assert_eq!(status(&answer), 302, "{answer}");
+}
+
+#[tokio::test]
 async fn odd_paths_get_a_clear_answer() {
     let site = started(one_mirror()).await;
     let long = [b"/".as_slice(), &vec![b'a'; 64 << 10]].concat();

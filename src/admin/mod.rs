@@ -251,9 +251,16 @@ impl From<Refusal> for Response<Body> {
 impl Handler for Admin {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, _connection: &Connection) -> Response<Body> {
-        let mut response = self.respond(request).await.unwrap_or_else(Response::from);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+    fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        _: &Connection,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let admin = Arc::clone(self);
+        async move {
+            let mut response = admin.respond(request).await.unwrap_or_else(Response::from);
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The public handler: one snapshot, one answer, counted.
 
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -114,13 +114,13 @@ fn log(snapshot: &Snapshot, inquiry: &Inquiry<'_>, facts: &Facts<'_>, status: St
 
 impl Handler for Public {
     type Body = Body;
+    const WAITS: bool = false;
 
     fn handle(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> impl Future<Output = Response<Body>> + Send {
-        let response: Ready<_> = ready(self.respond(&request, connection));
-        response
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        ready(self.respond(&request, connection))
     }
 }

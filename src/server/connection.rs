@@ -81,7 +81,7 @@ impl<H: Handler> Plan<H> {
         tls: Option<Arc<TlsStore>>,
         counters: Arc<ServerCounters>,
     ) -> Self {
-        let (http1, http2) = (http1_builder(&limits), http2_builder(&limits));
+        let (http1, http2) = (http1_builder(&limits, H::WAITS), http2_builder(&limits));
         Self { handler, limits, tls, counters, stop: Stop::default(), http1, http2 }
     }
 
@@ -157,13 +157,11 @@ impl<H: Handler> Plan<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = Watched::new(stream, first, Arc::clone(&watch));
-        let session = Arc::new(Session { plan: Arc::clone(&self), connection, watch: Arc::clone(&watch) });
+        let plan = Arc::clone(&self);
+        let session = Arc::new(Session { plan, connection, protocol, watch: Arc::clone(&watch) });
         match protocol {
             Protocol::Http1 => {
-                let service = service_fn(move |request| {
-                    let session = Arc::clone(&session);
-                    async move { session.answer_http1(request).await }
-                });
+                let service = service_fn(move |request| session.answer(request));
                 let served = self.http1.serve_connection(stream, service);
                 self.drive(served, http1::Connection::graceful_shutdown, Protocol::Http1, &watch).await;
             }
@@ -171,7 +169,8 @@ impl<H: Handler> Plan<H> {
                 watch.is_multiplexed();
                 let service = service_fn(move |request| {
                     let session = Arc::clone(&session);
-                    async move { session.answer_http2(request).await }
+                    // Not before the stream has a task of its own, which is all that a panic then costs.
+                    async move { session.answer(request).await }
                 });
                 let served = self.http2.serve_connection(stream, service);
                 self.drive(served, http2::Connection::graceful_shutdown, Protocol::Http2, &watch).await;
@@ -229,61 +228,76 @@ impl<H: Handler> Plan<H> {
 struct Session<H> {
     plan: Arc<Plan<H>>,
     connection: Connection,
+    protocol: Protocol,
     watch: Arc<Watch>,
 }
 
 impl<H: Handler> Session<H> {
-    /// The answer, and the request's number on this connection.
-    async fn answer(&self, request: Request<Incoming>) -> (Response<H::Body>, usize) {
-        let counters = &self.plan.counters;
-        counters.note_request();
-        let in_flight = InFlight { watch: &self.watch, counters };
-        let number = self.watch.note_request();
+    /// Answers a request. The handler is called at once, not when the answer is first polled: an answer that needs no
+    /// waiting is then all that is carried further, and the request is gone before hyper makes room for the next read,
+    /// which takes a new buffer while any part of the old one is in use.
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<H::Body>, Infallible>> + Send + use<H> {
+        let in_flight = InFlight::begin(Arc::clone(self));
         // Over HTTP/1.1 hyper has counted them; over HTTP/2 it bounds their size alone.
-        let response = if request.headers().len() > self.plan.limits.headers {
-            let mut refused = Response::new(H::Body::default());
-            *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            refused
-        } else {
-            self.plan.handler.handle(request, &self.connection).await
-        };
-        drop(in_flight);
-        (response, number)
-    }
-
-    async fn answer_http1(&self, request: Request<Incoming>) -> Result<Response<H::Body>, Infallible> {
-        let (mut response, number) = self.answer(request).await;
-        if self.watch.is_last(number) {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let handled = (request.headers().len() <= self.plan.limits.headers)
+            .then(|| self.plan.handler.handle(request, &self.connection));
+        async move {
+            let mut response = match handled {
+                Some(handled) => handled.await,
+                None => too_many_headers(),
+            };
+            if in_flight.is_last() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
         }
-        Ok(response)
     }
+}
 
-    async fn answer_http2(&self, request: Request<Incoming>) -> Result<Response<H::Body>, Infallible> {
-        Ok(self.answer(request).await.0)
-    }
+fn too_many_headers<B: Default>() -> Response<B> {
+    let mut refused = Response::new(B::default());
+    *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    refused
 }
 
 /// A request whose handler works; over as well when the handler panics or its client goes away.
-struct InFlight<'a> {
-    watch: &'a Watch,
-    counters: &'a ServerCounters,
+struct InFlight<H> {
+    session: Arc<Session<H>>,
+    /// The request's number on its connection.
+    number: usize,
 }
 
-impl Drop for InFlight<'_> {
+impl<H> InFlight<H> {
+    fn begin(session: Arc<Session<H>>) -> Self {
+        session.plan.counters.note_request();
+        let number = session.watch.note_request();
+        Self { session, number }
+    }
+
+    /// Whether the connection ends with the answer. Over HTTP/2 that is said in a frame, not in a header.
+    fn is_last(&self) -> bool {
+        self.session.protocol == Protocol::Http1 && self.session.watch.is_last(self.number)
+    }
+}
+
+impl<H> Drop for InFlight<H> {
     fn drop(&mut self) {
-        self.watch.note_answer();
+        self.session.watch.note_answer();
         if std::thread::panicking() {
-            self.counters.note_panic();
+            self.session.plan.counters.note_panic();
         }
     }
 }
 
-fn http1_builder(limits: &Limits) -> http1::Builder {
+fn http1_builder(limits: &Limits, handler_waits: bool) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // The watch bounds the head: hyper's own deadline takes a new timer for every request.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder.max_header_size(limits.header_bytes).max_buf_size(limits.header_bytes.max(MIN_BUFFER));
+    builder.half_close(!handler_waits);
     // Up to its default hyper keeps headers on the stack.
     if limits.headers != Limits::default().headers {
         builder.max_headers(limits.headers);

@@ -33,6 +33,7 @@ mod watch;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -75,10 +76,18 @@ pub trait Handler: Send + Sync + 'static {
     /// The answer's body; its default is an empty one.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Send + 'static;
 
+    /// Whether an answer may have to be waited for. Only then it is looked meanwhile whether the client is still there:
+    /// a look that costs something with every request, and that takes a client which ends its side of the stream with
+    /// its last request for gone.
+    const WAITS: bool = true;
+
     /// Answers one request. A panic ends this connection (HTTP/2: this stream) and nothing else.
+    ///
+    /// The future outlives the call, so it keeps of the handler and the request only what it has to wait with. What
+    /// needs no waiting is best done before it is returned: as [`std::future::ready`] then, an answer costs least.
     fn handle(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
 }

@@ -185,13 +185,14 @@ async fn a_panic_in_a_handler_costs_its_own_connection_only() {
     let site = Site::start(Limits::default());
     let mut other = site.connect().await;
     assert_eq!(other.get("/").await.body, "hello");
-    assert_eq!(site.exchange("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n").await, "");
-    assert_eq!(other.get("/").await.body, "hello");
-
     let (mut send, _connection) = http2_on(TcpStream::connect(site.address).await.unwrap()).await;
-    assert!(get(&mut send, "/panic").await.is_err());
-    assert_eq!(get(&mut send, "/").await.unwrap(), "hello", "on HTTP/2 its stream only");
-    assert_eq!(site.counters.panics(), 2);
+    for path in ["/panic", "/panic-at-once"] {
+        assert_eq!(site.exchange(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await, "");
+        assert_eq!(other.get("/").await.body, "hello");
+        assert!(get(&mut send, path).await.is_err());
+        assert_eq!(get(&mut send, "/").await.unwrap(), "hello", "on HTTP/2 its stream only");
+    }
+    assert_eq!(site.counters.panics(), 4);
     drop((send, other));
     site.stop().await;
 }

@@ -46,8 +46,20 @@ struct Answers {
 impl Handler for Answers {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, request: Request<Incoming>, connection: &Connection) -> Response<Full<Bytes>> {
-        let body = match request.uri().path() {
+    fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<> {
+        assert_ne!(request.uri().path(), "/panic-at-once", "as the test asked");
+        let (answers, connection) = (Arc::clone(self), *connection);
+        async move { Response::new(Full::new(answers.body(request, connection).await)) }
+    }
+}
+
+impl Answers {
+    async fn body(&self, request: Request<Incoming>, connection: Connection) -> Bytes {
+        match request.uri().path() {
             "/peer" => format!("{connection:?}").into(),
             "/method" => request.method().to_string().into(),
             "/big" => Bytes::from(vec![b'x'; BIG]),
@@ -61,8 +73,7 @@ impl Handler for Answers {
                 "waited".into()
             }
             _ => "hello".into(),
-        };
-        Response::new(Full::new(body))
+        }
     }
 }
 

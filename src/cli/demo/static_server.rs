@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -87,11 +88,18 @@ impl StaticServer {
 impl Handler for StaticServer {
     type Body = FileBody;
 
-    async fn handle(&self, request: Request<Incoming>, _: &Connection) -> Response<FileBody> {
-        self.answer(&request).await.unwrap_or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => status_only(StatusCode::NOT_FOUND),
-            _ => status_only(StatusCode::INTERNAL_SERVER_ERROR),
-        })
+    fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        _: &Connection,
+    ) -> impl Future<Output = Response<FileBody>> + Send + use<> {
+        let server = Arc::clone(self);
+        async move {
+            server.answer(&request).await.unwrap_or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => status_only(StatusCode::NOT_FOUND),
+                _ => status_only(StatusCode::INTERNAL_SERVER_ERROR),
+            })
+        }
     }
 }
 
