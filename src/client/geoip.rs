@@ -2,27 +2,31 @@
 //!
 //! Format: <https://maxmind.github.io/MaxMind-DB/>. A city database of some million networks becomes 15 to 30 MB of
 //! ranges, which answer in tens of nanoseconds where decoding a record takes hundreds.
+//!
+//! `Reader::verify` is not asked: it refuses databases that merely lack a description, such as those converted from
+//! DB-IP's CSV. What it checks beyond that is checked while the file is compiled: the separator, the depth and size of the
+//! tree, every pointer and every record that is used.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use maxminddb::{MaxMindDbError, Reader};
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::centroids::centroid;
 use super::place::{Place, PlaceId};
 use super::ranges::{NOTHING, Pieces, Ranges};
 use super::record::{AsnRecord, PlaceRecord};
+use super::tree::Tree;
+use super::walks::Walks;
 use crate::config;
 use crate::model::{Asn, Country, Timestamp};
 
 /// Largest database, in bytes; the largest that are sold have about 2 GiB.
 const FILE_MAX: u64 = 4 << 30;
-/// Bytes between the search tree and the data section, all zero.
-const SEPARATOR: usize = 16;
 
 /// Why a GeoIP database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +87,7 @@ pub struct GeoIpFile {
     pub database_type: String,
     /// When it was built.
     pub built: Timestamp,
-    /// Networks in it.
+    /// Networks in it; those inside one /64 are one.
     pub networks: usize,
 }
 
@@ -98,21 +102,21 @@ pub struct GeoRanges {
 }
 
 impl GeoRanges {
-    /// Reads, verifies and compiles all files of `[geoip]`. Takes up to seconds and a database's size in memory: call
-    /// it where blocking is allowed. Reports every file that cannot be used.
+    /// Reads, verifies and compiles all files of `[geoip]`, on all cores. Takes up to seconds and a database's size in
+    /// memory: call it where blocking is allowed. Reports every file that cannot be used.
     pub fn load(geoip: &config::GeoIp) -> Result<Self, Vec<GeoIpError>> {
         let mut places = Places::default();
         let (mut city, mut asn) = (Vec::new(), Vec::new());
         let (mut files, mut errors) = (Vec::new(), Vec::new());
+        let asn_of = |record: AsnRecord| record.asn().map_or(NOTHING, |asn| asn.0);
         for path in &geoip.city {
-            match compile(path, GeoIpUse::Places, |record: PlaceRecord| places.intern(&record)) {
+            match compile(path, GeoIpUse::Places, place_of, |place| places.intern(place)) {
                 Ok((file, pieces)) => (files.push(file), city.push(pieces)).1,
                 Err(error) => errors.push(error),
             }
         }
         for path in &geoip.asn {
-            match compile(path, GeoIpUse::Asns, |record: AsnRecord| record.asn().map_or(NOTHING, |asn| asn.0))
-            {
+            match compile(path, GeoIpUse::Asns, asn_of, |asn| asn) {
                 Ok((file, pieces)) => (files.push(file), asn.push(pieces)).1,
                 Err(error) => errors.push(error),
             }
@@ -179,22 +183,25 @@ impl Default for Places {
 }
 
 impl Places {
-    /// The place of a record: its coordinates, else its country's centroid.
-    fn intern(&mut self, record: &PlaceRecord) -> u32 {
-        let country = record.country();
-        let location = record.location().or_else(|| country.and_then(centroid));
-        if location.is_none() && country.is_none() {
-            return NOTHING;
-        }
-        let bits = location.map_or(u64::MAX, |at| {
+    fn intern(&mut self, place: Option<Place>) -> u32 {
+        let Some(place) = place else { return NOTHING };
+        let bits = place.location.map_or(u64::MAX, |at| {
             u64::from((at.latitude() as f32).to_bits()) << 32 | u64::from((at.longitude() as f32).to_bits())
         });
-        *self.ids.entry((bits, country)).or_insert_with(|| {
-            self.places.push(Place { location, country, region: None });
+        *self.ids.entry((bits, place.country)).or_insert_with(|| {
+            self.places.push(place);
             // A file of 4 GiB has fewer records than that.
             (self.places.len() - 1) as u32
         })
     }
+}
+
+/// The place of a record: its coordinates, else its country's centroid.
+fn place_of(record: PlaceRecord) -> Option<Place> {
+    let country = record.country();
+    let location = record.location().or_else(|| country.and_then(centroid));
+    let is_known = location.is_some() || country.is_some();
+    is_known.then_some(Place { location, country, region: None })
 }
 
 /// Ranges of both address families.
@@ -229,42 +236,28 @@ impl Families {
 }
 
 /// The ranges of one file.
-struct FamilyPieces {
-    v4: Pieces<u32>,
-    v6: Pieces<u64>,
+pub(super) struct FamilyPieces {
+    pub v4: Pieces<u32>,
+    pub v6: Pieces<u64>,
 }
 
-impl FamilyPieces {
-    /// Adds a network; `false` when it does not come after the one before. A network inside a /64 counts for all of it
-    /// when it begins it, else not at all.
-    #[must_use]
-    fn push(&mut self, address: IpAddr, prefix: u32, value: u32) -> bool {
-        match address {
-            IpAddr::V4(v4) => {
-                let first = v4.to_bits();
-                self.v4.push(first, first | u32::MAX.checked_shr(prefix).unwrap_or(0), value)
-            }
-            IpAddr::V6(v6) if v6.to_bits() as u64 == 0 => {
-                let first = (v6.to_bits() >> 64) as u64;
-                self.v6.push(first, first | u64::MAX.checked_shr(prefix).unwrap_or(0), value)
-            }
-            IpAddr::V6(_) => true,
-        }
-    }
-}
-
-/// Reads a file and walks its search tree; `value` says what a record stands for.
-fn compile<R: for<'de> Deserialize<'de>>(
+/// Reads a file and walks its search tree. `meaning` is what a record says, `number` the value that its ranges get.
+fn compile<R: DeserializeOwned, M: Send>(
     path: &Path,
     used_for: GeoIpUse,
-    value: impl FnMut(R) -> u32,
+    meaning: impl Fn(R) -> M + Sync,
+    number: impl FnMut(M) -> u32,
 ) -> Result<(GeoIpFile, FamilyPieces), GeoIpError> {
     let bytes = read(path)?;
     let damaged = |error| GeoIpError::Damaged { path: path.to_owned(), error };
     let reader = Reader::from_source(bytes.as_slice()).map_err(damaged)?;
-    let (networks, pieces, any) = walk(&reader, &bytes, value).map_err(damaged)?;
-    let metadata = reader.metadata();
-    if !any {
+    let (v4, v6) = Tree::of(&reader, &bytes).map_err(damaged)?;
+    let walks = Walks { v4, v6, reader };
+    let records = walks.records(bytes.len(), meaning).map_err(damaged)?;
+    let networks = records.networks;
+    let values = records.numbered(number);
+    let metadata = walks.reader.metadata();
+    if values.all_nothing() {
         let (wanted, remedy) = match used_for {
             GeoIpUse::Places => ("country or location", "give geoip.city a city or country database"),
             GeoIpUse::Asns => ("autonomous system number", "give geoip.asn an ASN database"),
@@ -272,6 +265,7 @@ fn compile<R: for<'de> Deserialize<'de>>(
         let database_type = metadata.database_type.chars().take(64).collect();
         return Err(GeoIpError::WrongKind { path: path.to_owned(), database_type, wanted, remedy });
     }
+    let pieces = walks.pieces(&values).map_err(damaged)?;
     let built = i64::try_from(metadata.build_epoch.saturating_mul(1000)).unwrap_or(i64::MAX);
     let file = GeoIpFile {
         path: path.to_owned(),
@@ -298,63 +292,6 @@ fn read(path: &Path) -> Result<Vec<u8>, GeoIpError> {
     // The file may grow while it is read.
     file.take(FILE_MAX).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
-}
-
-/// Verifies the database and compiles it on the same walk. Gives the number of networks, the ranges, and whether any
-/// record said anything.
-///
-/// `Reader::verify` is not asked: it refuses databases that merely lack a description, such as those converted from
-/// DB-IP's CSV. What it checks beyond that is checked here: the separator, the depth and size of the tree, every pointer
-/// and every record that is used.
-fn walk<R: for<'de> Deserialize<'de>>(
-    reader: &Reader<&[u8]>,
-    bytes: &[u8],
-    mut value: impl FnMut(R) -> u32,
-) -> Result<(usize, FamilyPieces, bool), MaxMindDbError> {
-    let broken = |message: &str| MaxMindDbError::invalid_database(message);
-    let metadata = reader.metadata();
-    let tree = metadata.node_count as usize * (usize::from(metadata.record_size) / 4);
-    if bytes.get(tree..tree + SEPARATOR).is_none_or(|gap| gap.iter().any(|byte| *byte != 0)) {
-        return Err(broken("no separator of zeros after the search tree"));
-    }
-    // A tree of n nodes has n + 1 leaves; more come out only where nodes are shared, as by aliases of the IPv4 space.
-    let most = metadata.node_count as usize * 3 + 1;
-    let mut values: FxHashMap<usize, u32> = FxHashMap::default();
-    let mut pieces = FamilyPieces { v4: Pieces::new(), v6: Pieces::new() };
-    let (mut leaves, mut networks, mut any) = (0, 0, false);
-    for found in reader.networks(options(reader)?)? {
-        let found = found?;
-        leaves += 1;
-        if leaves > most {
-            return Err(broken("the search tree is no tree: it has more leaves than its nodes allow"));
-        }
-        let Some(offset) = found.offset() else { continue };
-        networks += 1;
-        let value = match values.get(&offset) {
-            Some(value) => *value,
-            None => {
-                let value = found.decode::<R>()?.map_or(NOTHING, &mut value);
-                values.insert(offset, value);
-                any |= value != NOTHING;
-                value
-            }
-        };
-        let network = found.network()?;
-        if !pieces.push(network.ip(), network.prefix().into(), value) {
-            return Err(broken("the search tree gives networks out of order"));
-        }
-    }
-    Ok((networks, pieces, any))
-}
-
-/// The reader leaves out aliases of the IPv4 space, which it knows by the record where IPv4 begins. Where that record
-/// is no subtree but data (a database of IPv6 alone), other networks with the same data are no aliases.
-fn options(reader: &Reader<&[u8]>) -> Result<WithinOptions, MaxMindDbError> {
-    // Leaves without data come too: they count.
-    let options = WithinOptions::default().include_networks_without_data();
-    let start = reader.lookup(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))?;
-    let subtree = reader.metadata().ip_version == 4 || start.network()?.is_ipv4();
-    Ok(if subtree { options } else { options.include_aliased_networks() })
 }
 
 #[cfg(test)]

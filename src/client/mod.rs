@@ -15,6 +15,8 @@ mod proxies;
 mod range_files;
 mod ranges;
 mod record;
+mod tree;
+mod walks;
 
 #[cfg(test)]
 #[path = "../../tests/support/mmdb.rs"]

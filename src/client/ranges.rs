@@ -7,8 +7,8 @@ pub(super) trait Key: Copy + Ord {
     /// The lowest address.
     const MIN: Self;
 
-    /// The address after this one; `None` at the end.
-    fn next(self) -> Option<Self>;
+    /// The first address of the upper half of a network that begins here and has a prefix of `depth` bits.
+    fn upper_half(self, depth: u32) -> Self;
     /// `(self - low) >> shift`, where `low` is not above `self` and the result fits.
     fn bucket(self, low: Self, shift: u32) -> usize;
     /// Bits that it takes to count from `low` to this.
@@ -21,8 +21,9 @@ macro_rules! key {
             const BITS: u32 = Self::BITS;
             const MIN: Self = 0;
 
-            fn next(self) -> Option<Self> {
-                self.checked_add(1)
+            #[inline]
+            fn upper_half(self, depth: u32) -> Self {
+                self | 1 << (Self::BITS - 1 - depth)
             }
 
             #[inline]
@@ -93,57 +94,49 @@ impl<K: Key> Ranges<K> {
 pub(super) struct Pieces<K> {
     starts: Vec<K>,
     values: Vec<u32>,
-    /// The first address after the last range that was given; `None` after the end of the address space.
-    next: Option<K>,
 }
 
 impl<K: Key> Pieces<K> {
-    /// Nothing known of any address.
+    /// No addresses yet.
     pub(super) fn new() -> Self {
-        Self { starts: vec![K::MIN], values: vec![NOTHING], next: Some(K::MIN) }
+        Self { starts: Vec::new(), values: Vec::new() }
     }
 
-    /// Adds the addresses `first..=last`. They come in ascending order; `false` when they do not.
-    #[must_use]
-    pub(super) fn push(&mut self, first: K, last: K, value: u32) -> bool {
-        let Some(next) = self.next.filter(|next| *next <= first && first <= last) else { return false };
-        if next < first {
-            self.begin(next, NOTHING);
+    /// Begins a range that goes on to the next one, or to the end of the address space. They come in ascending order; one
+    /// with the value of the one before is no new range.
+    #[inline]
+    pub(super) fn begin(&mut self, start: K, value: u32) {
+        if self.values.last() != Some(&value) {
+            self.starts.push(start);
+            self.values.push(value);
         }
-        self.begin(first, value);
-        self.next = last.next();
-        true
     }
 
-    /// Begins a range, unless it goes on as before.
-    fn begin(&mut self, start: K, value: u32) {
-        if self.values.last() == Some(&value) {
-            return;
-        }
-        if self.starts.last() == Some(&start) {
-            // Only at the lowest address, where a range stands from the beginning.
-            self.starts.pop();
-            self.values.pop();
-        }
-        self.starts.push(start);
-        self.values.push(value);
-    }
-
-    /// All parts laid over each other: where an earlier one knows something, it counts.
-    pub(super) fn overlay(parts: Vec<Self>) -> Self {
-        let finish = |mut part: Self| {
-            if let Some(next) = part.next.take() {
-                part.begin(next, NOTHING);
+    /// Parts of the address space in their order, put together.
+    pub(super) fn joined(parts: Vec<Self>) -> Self {
+        let ranges = parts.iter().map(|part| part.starts.len()).sum();
+        let mut whole = Self { starts: Vec::with_capacity(ranges), values: Vec::with_capacity(ranges) };
+        for part in parts {
+            for (start, value) in part.starts.into_iter().zip(part.values) {
+                whole.begin(start, value);
             }
-            part
-        };
-        let laid = parts.into_iter().map(finish).reduce(|upper, lower| upper.over(&lower));
-        laid.unwrap_or_else(Self::new)
+        }
+        whole
     }
 
-    /// These ranges, and where they know nothing, those of `lower`. Both are finished.
+    /// All files laid over each other: where an earlier one knows something, it counts. Each of them covers the whole
+    /// address space.
+    pub(super) fn overlay(files: Vec<Self>) -> Self {
+        let laid = files.into_iter().reduce(|upper, lower| upper.over(&lower));
+        laid.unwrap_or_else(|| Self { starts: vec![K::MIN], values: vec![NOTHING] })
+    }
+
+    /// These ranges, and where they know nothing, those of `lower`.
     fn over(self, lower: &Self) -> Self {
-        let mut both = Self { starts: Vec::new(), values: Vec::new(), next: None };
+        if let [NOTHING] = lower.values[..] {
+            return self;
+        }
+        let mut both = Self::new();
         // How many ranges of each have begun; both have one at the lowest address.
         let (mut i, mut j) = (0, 0);
         loop {
@@ -210,7 +203,38 @@ mod tests {
         prop::collection::vec(part, 0..3)
     }
 
+    /// The same as ranges without gaps.
+    fn begins(part: &[(u32, u32, u32)]) -> Vec<(u32, u32)> {
+        let mut begins = vec![(0, NOTHING)];
+        for (first, last, value) in part {
+            begins.retain(|(start, _)| start != first);
+            begins.push((*first, *value));
+            begins.extend(last.checked_add(1).map(|next| (next, NOTHING)));
+        }
+        begins
+    }
+
     proptest! {
+        #[test]
+        fn pieces_that_are_joined_are_as_they_were_before_they_were_cut(
+            parts in parts(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let begins = begins(parts.first().map_or(&[], Vec::as_slice));
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(begins.len())).collect();
+            cuts.sort_unstable();
+            let ends = cuts.iter().copied().chain([begins.len()]);
+            let pieces = [0].into_iter().chain(cuts.iter().copied()).zip(ends).map(|(from, to)| {
+                let mut piece = Pieces::<u32>::new();
+                begins[from..to].iter().for_each(|(start, value)| piece.begin(*start, *value));
+                piece
+            });
+            let joined = Pieces::joined(pieces.collect());
+            let mut whole = Pieces::new();
+            begins.iter().for_each(|(start, value)| whole.begin(*start, *value));
+            prop_assert_eq!((joined.starts, joined.values), (whole.starts, whole.values));
+        }
+
         #[test]
         fn a_lookup_finds_what_the_first_part_that_knows_the_address_says(
             parts in parts(),
@@ -227,10 +251,9 @@ mod tests {
             let mut wide = Vec::new();
             for part in &parts {
                 let (mut a, mut b) = (Pieces::<u32>::new(), Pieces::<u64>::new());
-                for (first, last, value) in part {
-                    prop_assert!(a.push(*first, *last, *value));
-                    let (first, last) = (u64::from(*first) << 32, u64::from(*last) << 32 | u64::from(u32::MAX));
-                    prop_assert!(b.push(first, last, *value));
+                for (start, value) in begins(part) {
+                    a.begin(start, value);
+                    b.begin(u64::from(start) << 32, value);
                 }
                 narrow.push(a);
                 wide.push(b);
@@ -246,15 +269,5 @@ mod tests {
             let changes = narrow.values.windows(2).all(|pair| pair[0] != pair[1]);
             prop_assert!(changes, "neighbours with one value are one range");
         }
-    }
-
-    #[test]
-    fn ranges_out_of_order_are_refused() {
-        let mut pieces = Pieces::<u32>::new();
-        assert!(pieces.push(10, 20, 1));
-        assert!(!pieces.push(20, 30, 2));
-        assert!(!pieces.push(40, 30, 2));
-        assert!(pieces.push(21, u32::MAX, 2));
-        assert!(!pieces.push(5, 6, 1));
     }
 }
