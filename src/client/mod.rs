@@ -22,10 +22,10 @@ mod walks;
 #[path = "../../tests/support/mmdb.rs"]
 mod mmdb;
 
-pub use forwarded::{Forwarded, Scheme};
+pub use forwarded::{Forwarded, Proxies, Scheme};
 pub use geoip::{GeoIpError, GeoIpFile, GeoIpUse, GeoRanges};
 pub use locator::{LocateError, Locator, Sources};
-pub use network::{client_network, sticky_key};
+pub use network::{canonical_network, client_network, sticky_key};
 pub use networks::NetworkRuleError;
 pub use place::{Place, PlaceId, Whereabouts};
 pub use proxies::Proxies;

@@ -25,7 +25,7 @@ pub fn client_network(address: IpAddr) -> IpNet {
 }
 
 /// A network without host bits, an IPv4-mapped IPv6 network as IPv4.
-pub(super) fn canonical_network(network: IpNet) -> IpNet {
+pub fn canonical_network(network: IpNet) -> IpNet {
     match network {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
             Some(v4) => IpNet::V4(Ipv4Net::new_assert(v4, v6.prefix_len() - 96)).trunc(),

@@ -206,3 +206,63 @@ impl Builder<'_> {
         PlaceId((self.places.len() - 1) as u32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::RangeFormat;
+
+    /// Networks of a few neighbouring addresses, so that they hold one another, often many deep; with host bits, as
+    /// configurations have them.
+    fn network() -> impl Strategy<Value = IpNet> {
+        let v4 = (any::<u16>(), 8u8..=32).prop_map(|(low, length)| (v4(low), length));
+        let v6 = (any::<u16>(), 16u8..=128).prop_map(|(low, length)| (v6(low), length));
+        prop_oneof![v4, v6].prop_map(|(address, length)| IpNet::new(address, length).unwrap())
+    }
+
+    fn v4(low: u16) -> IpAddr {
+        IpAddr::V4((10 << 24 | u32::from(low)).into())
+    }
+
+    fn v6(low: u16) -> IpAddr {
+        IpAddr::V6((0x2001_0db8_u128 << 96 | u128::from(low)).into())
+    }
+
+    proptest! {
+        /// Against a scan of all rules, those of a file among them.
+        #[test]
+        fn the_longest_network_says_where_and_of_equal_ones_the_first(
+            single in proptest::collection::vec(network(), 0..150),
+            listed in proptest::collection::vec(network(), 0..150),
+            probes in proptest::collection::vec(any::<u16>(), 30),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ranges");
+            let lines: Vec<String> = listed.iter().map(ToString::to_string).collect();
+            std::fs::write(&path, lines.join("\n")).unwrap();
+            let says = |asn: usize| NetworkPlace { asn: Some(Asn(asn as u32)), ..NetworkPlace::default() };
+            let rule = |(i, network): (usize, &IpNet)| ClientNetwork {
+                source: NetworkSource::Cidr(*network),
+                place: says(i),
+            };
+            let mut rules: Vec<ClientNetwork> = single.iter().enumerate().map(rule).collect();
+            if !listed.is_empty() {
+                let source = NetworkSource::File { path, format: RangeFormat::Cidr, regions: vec![] };
+                rules.push(ClientNetwork { source, place: says(single.len()) });
+            }
+            let networks = Networks::build(&rules, &[], &mut vec![]).unwrap();
+
+            let all = || single.iter().enumerate().chain(listed.iter().map(|network| (single.len(), network)));
+            let edges = all().flat_map(|(_, network)| [network.network(), network.broadcast()]);
+            for address in edges.chain(probes.iter().flat_map(|low| [v4(*low), v6(*low)])) {
+                let holding = all().filter(|(_, network)| network.contains(&address));
+                // The last of the longest, of the reversed: the first.
+                let expected = holding.collect::<Vec<_>>().into_iter().rev().max_by_key(|(_, n)| n.prefix_len());
+                let found = networks.get(address).and_then(|outcome| outcome.asn);
+                prop_assert_eq!(found, expected.map(|(asn, _)| Asn(asn as u32)), "{}", address);
+            }
+        }
+    }
+}

@@ -59,4 +59,26 @@ mod tests {
         assert_eq!((of(0), of(1), of(5)), (vec![1, 2], vec![1], vec![1, 2, 3]));
         assert_eq!(holders.whole(), &whole);
     }
+
+    proptest::proptest! {
+        /// Against a list of (mirror, asset) pairs; a mirror holds everything, or what is listed for it.
+        #[test]
+        fn an_asset_is_held_by_the_whole_mirrors_and_those_that_list_it(
+            mirrors in proptest::collection::vec(
+                proptest::option::weighted(0.7, proptest::collection::btree_set(0u32..30, 0..30)), 0..90),
+        ) {
+            let ids = || (0..).map(MirrorId).zip(&mirrors);
+            let whole = ids().filter(|(_, part)| part.is_none()).map(|(id, _)| id).collect();
+            let parts: Vec<(MirrorId, Vec<AssetIndex>)> =
+                ids().filter_map(|(id, part)| Some((id, part.as_ref()?.iter().copied().collect()))).collect();
+            let holders = Holders::new(whole, &parts);
+            for asset in 0..30 {
+                let holds = |part: &Option<std::collections::BTreeSet<u32>>| {
+                    part.as_ref().is_none_or(|part| part.contains(&asset))
+                };
+                let expected: MirrorSet = ids().filter(|(_, part)| holds(part)).map(|(id, _)| id).collect();
+                proptest::prop_assert_eq!(holders.of(asset), &expected);
+            }
+        }
+    }
 }
