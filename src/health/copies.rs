@@ -1,14 +1,17 @@
 //! What one mirror holds of one release: the ledger, kept as *all* or *these*, never as a row per copy.
 
+mod marks;
+mod stored;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AssetIndex, CopyFault, Fingerprint, Timestamp};
+pub use self::marks::marks_per_release;
+use self::marks::{MARKS_MAX, Marks};
+use crate::model::{AssetIndex, AssetSet, CopyFault, Fingerprint, Timestamp};
 
-/// How many copies of one release on one mirror probes can recognise; they rotate over these.
-pub const MARKS_MAX: usize = 64;
 /// When this many copies of a release are missing and none was found, the release is not there: only those are asked
 /// for again, not all the rest.
 const ABSENT_AFTER: usize = 16;
@@ -67,27 +70,58 @@ impl Trouble {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Held {
-    All,
-    These(Vec<u64>),
-}
-
-/// What one mirror holds of one release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What one mirror holds of one release. There is one for every release on every mirror, nearly all of them whole and
+/// at rest: what is there only while something is going on stands aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copies {
     assets: AssetIndex,
-    held: Held,
-    trouble: BTreeMap<AssetIndex, Trouble>,
-    /// Fingerprints of verified copies, in order of the asset.
-    marks: Vec<(AssetIndex, Fingerprint)>,
+    /// Every asset is verified here.
+    whole: bool,
+    /// Fingerprints of verified copies.
+    marks: Marks,
     /// When the last whole pass ended.
-    passed_at: Option<Timestamp>,
+    passed_at: Moment,
     /// When every asset was verified here for the first time.
-    #[serde(default)]
-    completed_at: Option<Timestamp>,
+    completed_at: Moment,
+    /// `None`: all of it is verified or nothing is, and nothing is known beyond that.
+    unrest: Option<Box<Unrest>>,
+}
+
+/// What is known of a release that is not whole or at rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Unrest {
+    /// The verified assets; empty where all are.
+    held: AssetSet,
+    trouble: BTreeMap<AssetIndex, Trouble>,
     /// How far the pass that is under way has come; `None`: none is.
     pass: Option<AssetIndex>,
+}
+
+impl Unrest {
+    fn is_over(&self) -> bool {
+        self.held.is_empty() && self.trouble.is_empty() && self.pass.is_none()
+    }
+}
+
+/// A moment, or none: half the size of an `Option<Timestamp>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment(i64);
+
+impl Moment {
+    /// The beginning of time stands for none.
+    const NONE: Self = Self(i64::MIN);
+
+    const fn at(at: Timestamp) -> Self {
+        Self(at.as_millis())
+    }
+
+    fn get(self) -> Option<Timestamp> {
+        (self != Self::NONE).then(|| Timestamp::from_millis(self.0))
+    }
+
+    fn or(self, at: Timestamp) -> Self {
+        if self == Self::NONE { Self::at(at) } else { self }
+    }
 }
 
 /// How many copies are in which state.
@@ -114,112 +148,99 @@ impl std::ops::AddAssign for Tally {
 
 impl Copies {
     /// Nothing is known of a release with this many assets.
-    pub fn unknown(assets: AssetIndex) -> Self {
+    pub const fn unknown(assets: AssetIndex) -> Self {
         Self {
             assets,
-            held: Held::These(Vec::new()),
-            trouble: BTreeMap::new(),
-            marks: Vec::new(),
-            passed_at: None,
-            completed_at: None,
-            pass: None,
+            whole: false,
+            marks: Marks::None,
+            passed_at: Moment::NONE,
+            completed_at: Moment::NONE,
+            unrest: None,
         }
-    }
-
-    /// Reads what [`Copies::to_bytes`] wrote. `None` where it is damaged or of a release with another number of
-    /// assets: then everything is looked at again.
-    pub fn from_bytes(bytes: &[u8], assets: AssetIndex) -> Option<Self> {
-        let copies: Self = serde_json::from_slice(bytes).ok()?;
-        let held_fits = match &copies.held {
-            Held::All => true,
-            Held::These(words) => {
-                words.iter().zip(ones(assets)).all(|(word, full)| word & !full == 0)
-                    && words.len() <= (assets as usize).div_ceil(64)
-            }
-        };
-        let trouble_fits = copies.trouble.keys().all(|asset| *asset < assets && !copies.holds(*asset));
-        let marks_fit = copies.marks.len() <= MARKS_MAX
-            && copies.marks.is_sorted_by(|a, b| a.0 < b.0)
-            && copies.marks.iter().all(|(asset, _)| copies.holds(*asset));
-        let pass_fits = copies.pass.is_none_or(|asset| asset < assets);
-        (copies.assets == assets && held_fits && trouble_fits && marks_fit && pass_fits).then_some(copies)
-    }
-
-    /// The ledger entry as it is stored.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// The release got more assets. `now_at` says where each old asset stands in the new order; new ones are pending.
     #[must_use]
     pub fn moved(&self, now_at: &[AssetIndex], assets: AssetIndex) -> Self {
-        let place = |asset: &AssetIndex| now_at.get(*asset as usize).copied().filter(|at| *at < assets);
-        let mut words = vec![0; (assets as usize).div_ceil(64)];
-        for asset in self.held().filter_map(|asset| place(&asset)) {
-            words[asset as usize / 64] |= 1 << (asset % 64);
+        let place = |asset: AssetIndex| now_at.get(asset as usize).copied().filter(|at| *at < assets);
+        let mut held: AssetSet = self.held().filter_map(place).collect();
+        let whole = held.len() == assets;
+        if whole {
+            held = AssetSet::default();
         }
-        let mut marks: Vec<_> =
-            self.marks.iter().filter_map(|(asset, mark)| Some((place(asset)?, *mark))).collect();
-        marks.sort_unstable_by_key(|(asset, _)| *asset);
-        let trouble = self.trouble.iter().filter_map(|(asset, t)| Some((place(asset)?, t.clone()))).collect();
-        let held = if words == ones(assets) { Held::All } else { Held::These(words) };
-        // With assets that were added it has to become whole anew.
-        let completed_at = self.completed_at.filter(|_| assets <= self.assets);
-        Self { assets, held, trouble, marks, passed_at: self.passed_at, completed_at, pass: None }
+        let trouble = self.trouble().filter_map(|(asset, t)| Some((place(asset)?, t.clone()))).collect();
+        let mut moved = Self {
+            assets,
+            whole,
+            marks: self.marks.moved(place),
+            passed_at: self.passed_at,
+            // With assets that were added it has to become whole anew.
+            completed_at: if assets <= self.assets { self.completed_at } else { Moment::NONE },
+            unrest: Some(Box::new(Unrest { held, trouble, pass: None })),
+        };
+        moved.rest();
+        moved
+    }
+
+    fn unrest(&mut self) -> &mut Unrest {
+        self.unrest.get_or_insert_default()
+    }
+
+    /// Drops what is over. Follows every change.
+    fn rest(&mut self) {
+        self.unrest.take_if(|unrest| unrest.is_over());
     }
 
     /// Whether every asset is verified here.
-    pub fn is_complete(&self) -> bool {
-        self.held == Held::All
+    pub const fn is_complete(&self) -> bool {
+        self.whole
     }
 
     /// When every asset was verified here for the first time; kept when a copy fails later.
     pub fn completed_at(&self) -> Option<Timestamp> {
-        self.completed_at
+        self.completed_at.get()
     }
 
     /// When the last whole pass ended; where there was none yet, when the first copy was verified.
     pub fn passed_at(&self) -> Option<Timestamp> {
-        self.passed_at
+        self.passed_at.get()
     }
 
     /// Whether this asset is verified here.
     pub fn holds(&self, asset: AssetIndex) -> bool {
-        match &self.held {
-            Held::All => asset < self.assets,
-            Held::These(words) => words.get(asset as usize / 64).is_some_and(|w| w >> (asset % 64) & 1 == 1),
+        match &self.unrest {
+            _ if self.whole => asset < self.assets,
+            Some(unrest) => unrest.held.has(asset),
+            None => false,
         }
     }
 
     /// Whether any asset is verified here.
     pub fn holds_any(&self) -> bool {
-        match &self.held {
-            Held::All => self.assets > 0,
-            Held::These(words) => words.iter().any(|w| *w != 0),
+        match &self.unrest {
+            _ if self.whole => self.assets > 0,
+            Some(unrest) => !unrest.held.is_empty(),
+            None => false,
         }
     }
 
     /// The verified assets in order.
     pub fn held(&self) -> impl Iterator<Item = AssetIndex> + '_ {
-        (0..self.assets).filter(|asset| self.holds(*asset))
+        let all = if self.whole { self.assets } else { 0 };
+        (0..all).chain(self.unrest.iter().flat_map(|unrest| unrest.held.iter()))
     }
 
     /// The verified asset that stands at this place among the verified ones.
     pub fn nth_held(&self, place: AssetIndex) -> Option<AssetIndex> {
-        let Held::These(words) = &self.held else { return Some(place).filter(|asset| *asset < self.assets) };
-        let mut left = place;
-        for (word, first) in words.iter().zip((0..).step_by(64)) {
-            if left < word.count_ones() {
-                return (first..first + 64).filter(|asset| self.holds(*asset)).nth(left as usize);
-            }
-            left -= word.count_ones();
+        match self.whole {
+            true => Some(place).filter(|asset| *asset < self.assets),
+            false => self.unrest.as_ref()?.held.nth(place),
         }
-        None
     }
 
     /// What is known of one copy.
     pub fn state(&self, asset: AssetIndex) -> CopyState {
-        match self.trouble.get(&asset) {
+        match self.unrest.as_ref().and_then(|unrest| unrest.trouble.get(&asset)) {
             _ if self.holds(asset) => CopyState::Verified,
             Some(Trouble { fault: CopyFault::Missing, .. }) => CopyState::Missing,
             Some(trouble) if trouble.fault.contradicts_copy() => CopyState::Corrupt,
@@ -229,17 +250,19 @@ impl Copies {
 
     /// The copies that could not be verified.
     pub fn trouble(&self) -> impl Iterator<Item = (AssetIndex, &Trouble)> {
-        self.trouble.iter().map(|(asset, trouble)| (*asset, trouble))
+        let trouble = self.unrest.iter().flat_map(|unrest| &unrest.trouble);
+        trouble.map(|(asset, trouble)| (*asset, trouble))
     }
 
     /// How many copies are in which state.
     pub fn tally(&self) -> Tally {
-        let verified = match &self.held {
-            Held::All => u64::from(self.assets),
-            Held::These(words) => words.iter().map(|w| u64::from(w.count_ones())).sum(),
+        let verified = match (self.whole, &self.unrest) {
+            (true, _) => self.assets.into(),
+            (false, Some(unrest)) => unrest.held.len().into(),
+            (false, None) => 0,
         };
-        let missing = self.trouble.values().filter(|t| t.fault == CopyFault::Missing).count() as u64;
-        let contradicted = self.trouble.values().filter(|t| t.fault.contradicts_copy()).count() as u64;
+        let missing = self.trouble().filter(|(_, t)| t.fault == CopyFault::Missing).count() as u64;
+        let contradicted = self.trouble().filter(|(_, t)| t.fault.contradicts_copy()).count() as u64;
         let pending = u64::from(self.assets) - verified - contradicted;
         Tally { verified, pending, missing, corrupt: contradicted - missing }
     }
@@ -249,52 +272,48 @@ impl Copies {
         if asset >= self.assets {
             return;
         }
-        self.trouble.remove(&asset);
-        self.mark(asset, mark);
+        self.marks.put(asset, mark);
         // Copies grow old from the first one on, also where the release never becomes whole.
-        self.passed_at = self.passed_at.or(Some(now));
-        if let Held::These(words) = &mut self.held {
-            let word = asset as usize / 64;
-            if words.len() <= word {
-                words.resize(word + 1, 0);
-            }
-            words[word] |= 1 << (asset % 64);
-            let full = ones(self.assets);
-            if *words == full {
-                self.held = Held::All;
-                self.completed_at = self.completed_at.or(Some(now));
+        self.passed_at = self.passed_at.or(now);
+        let assets = self.assets;
+        if !self.whole {
+            let unrest = self.unrest();
+            unrest.trouble.remove(&asset);
+            unrest.held.insert(asset);
+            if unrest.held.len() == assets {
+                unrest.held = AssetSet::default();
+                self.whole = true;
+                self.completed_at = self.completed_at.or(now);
             }
         }
         self.pass_over(asset, now);
+        self.rest();
     }
 
     /// The pass that is under way, if it stands at this copy, goes on.
     fn pass_over(&mut self, asset: AssetIndex, now: Timestamp) {
-        if self.pass == Some(asset) {
-            self.pass = Some(asset + 1).filter(|next| *next < self.assets);
-            if self.pass.is_none() {
-                self.passed_at = Some(now);
+        let assets = self.assets;
+        if let Some(unrest) = self.unrest.as_mut().filter(|unrest| unrest.pass == Some(asset)) {
+            unrest.pass = Some(asset + 1).filter(|next| *next < assets);
+            if unrest.pass.is_none() {
+                self.passed_at = Moment::at(now);
             }
-        }
-    }
-
-    fn mark(&mut self, asset: AssetIndex, mark: Fingerprint) {
-        match self.marks.binary_search_by_key(&asset, |(a, _)| *a) {
-            Ok(at) => self.marks[at].1 = mark,
-            Err(at) if self.marks.len() < MARKS_MAX => self.marks.insert(at, (asset, mark)),
-            Err(_) => {}
         }
     }
 
     /// What the server said of a verified copy when it was verified, where it is still known.
     pub fn mark_of(&self, asset: AssetIndex) -> Option<Fingerprint> {
-        let at = self.marks.binary_search_by_key(&asset, |(a, _)| *a).ok()?;
-        Some(self.marks[at].1)
+        self.marks.of(asset)
     }
 
-    /// Assets that probes can recognise, to rotate over.
+    /// Assets that probes can recognise, in order, to rotate over.
     pub fn marked(&self) -> impl ExactSizeIterator<Item = AssetIndex> + '_ {
-        self.marks.iter().map(|(asset, _)| *asset)
+        self.marks.assets()
+    }
+
+    /// Forgets the fingerprints of all but the first so many verified copies: probes recognise only those.
+    pub fn keep_marks(&mut self, most: usize) {
+        self.marks.keep(most);
     }
 
     /// A look at the copy failed. What contradicts it takes it out at once; anything else only delays a verification,
@@ -314,11 +333,13 @@ impl Copies {
         if self.holds(asset) && !fault.contradicts_copy() {
             // Asked again at once, it would be asked without end; the next pass asks again.
             self.pass_over(asset, now);
+            self.rest();
             return;
         }
         self.unverify(asset);
+        let all = &mut self.unrest().trouble;
         let new = Trouble { fault, since: now, retry_at: now, tries: 0, evidence: evidence.map(Box::new) };
-        let mut trouble = match self.trouble.remove(&asset) {
+        let mut trouble = match all.remove(&asset) {
             Some(before) if before.fault == fault => {
                 Trouble { since: before.since, tries: before.tries, ..new }
             }
@@ -329,105 +350,97 @@ impl Copies {
         trouble.tries = trouble.tries.saturating_add(1);
         let wait = pace.saturating_mul(1 << (trouble.tries - 1).min(16)).min(RETRY_MAX);
         trouble.retry_at = now.after(wait);
-        self.trouble.insert(asset, trouble);
+        all.insert(asset, trouble);
     }
 
     fn unverify(&mut self, asset: AssetIndex) {
-        if self.held == Held::All {
-            self.held = Held::These(ones(self.assets));
+        let assets = self.assets;
+        if std::mem::take(&mut self.whole) {
+            self.unrest().held = AssetSet::first(assets);
         }
-        if let Held::These(words) = &mut self.held
-            && let Some(word) = words.get_mut(asset as usize / 64)
-        {
-            *word &= !(1 << (asset % 64));
-        }
-        self.marks.retain(|(a, _)| *a != asset);
+        self.unrest().held.remove(asset);
+        self.marks.remove(asset);
     }
 
     /// Every verified copy has to be hashed again before it is routed to. Says whether there was one.
     pub fn set_pending(&mut self) -> bool {
         let held = self.holds_any();
-        self.held = Held::These(Vec::new());
-        self.marks.clear();
-        (self.passed_at, self.pass) = (None, None);
+        self.whole = false;
+        self.marks = Marks::None;
+        self.passed_at = Moment::NONE;
+        if let Some(unrest) = &mut self.unrest {
+            unrest.held = AssetSet::default();
+            unrest.pass = None;
+        }
+        self.rest();
         held
     }
 
     /// Every verified copy is to be hashed again, and stays in rotation meanwhile.
     pub fn begin_pass(&mut self) {
-        self.pass = Some(0);
-        self.trouble.values_mut().for_each(|t| t.retry_at = Timestamp::default());
+        let unrest = self.unrest();
+        unrest.pass = Some(0);
+        unrest.trouble.values_mut().for_each(|t| t.retry_at = Timestamp::default());
     }
 
     /// The same, where no pass is under way; copies in trouble keep their turn.
     pub fn begin_pass_if_none(&mut self) {
-        self.pass = self.pass.or(Some(0));
+        self.unrest().pass.get_or_insert(0);
     }
 
     /// Whether the copies were last hashed too long ago, or by a clock that has gone back as far since.
     pub fn is_stale(&self, now: Timestamp, recheck: Duration) -> bool {
-        self.passed_at.is_some_and(|at| now.since(at) >= recheck || at.since(now) >= recheck)
+        self.passed_at().is_some_and(|at| now.apart(at) >= recheck)
     }
 
     /// The next copy to hash so that the release becomes whole here; `taken` are being hashed already.
     pub fn next_pending(&self, now: Timestamp, taken: impl Fn(AssetIndex) -> bool) -> Option<AssetIndex> {
-        if self.is_complete() {
+        if self.whole {
             return None;
         }
-        let due = self.trouble.iter().find(|(asset, t)| t.due_at(now) <= now && !taken(**asset));
+        let Some(unrest) = &self.unrest else { return (0..self.assets).find(|asset| !taken(*asset)) };
+        let due = unrest.trouble.iter().find(|(asset, t)| t.due_at(now) <= now && !taken(**asset));
         if let Some((asset, _)) = due {
             return Some(*asset);
         }
-        let absent = self.trouble.len() >= ABSENT_AFTER && !self.holds_any();
+        let absent = unrest.trouble.len() >= ABSENT_AFTER && !self.holds_any();
         if absent {
             return None;
         }
-        self.unheld().find(|asset| !self.trouble.contains_key(asset) && !taken(*asset))
+        let mut unheld = unrest.held.absent(self.assets);
+        unheld.find(|asset| !unrest.trouble.contains_key(asset) && !taken(*asset))
     }
 
     /// The next copy of the pass that is under way. Copies in trouble are passed over: they are tried on their own.
     pub fn next_of_pass(&mut self, now: Timestamp) -> Option<AssetIndex> {
-        let from = self.pass?;
-        self.pass = (from..self.assets).find(|asset| self.holds(*asset));
-        if self.pass.is_none() {
-            self.passed_at = Some(now);
+        let from = self.unrest.as_ref()?.pass?;
+        let next = (from..self.assets).find(|asset| self.holds(*asset));
+        self.unrest().pass = next;
+        if next.is_none() {
+            self.passed_at = Moment::at(now);
         }
-        self.pass
+        self.rest();
+        next
     }
 
     /// When the earliest copy in trouble is due; `taken` are being hashed already.
     pub fn next_retry(&self, now: Timestamp, taken: impl Fn(AssetIndex) -> bool) -> Option<Timestamp> {
-        self.trouble.iter().filter(|(asset, _)| !taken(**asset)).map(|(_, t)| t.due_at(now)).min()
+        self.trouble().filter(|(asset, _)| !taken(*asset)).map(|(_, t)| t.due_at(now)).min()
     }
 
     /// Missing copies are asked for again now.
     pub fn retry_missing(&mut self, now: Timestamp) {
-        self.trouble.values_mut().filter(|t| t.fault == CopyFault::Missing).for_each(|t| {
+        let trouble = self.unrest.iter_mut().flat_map(|unrest| unrest.trouble.values_mut());
+        trouble.filter(|t| t.fault == CopyFault::Missing).for_each(|t| {
             t.retry_at = t.retry_at.min(now);
             t.tries = 1;
         });
     }
-
-    fn unheld(&self) -> impl Iterator<Item = AssetIndex> + '_ {
-        let words: &[u64] = match &self.held {
-            Held::All => &[],
-            Held::These(words) => words,
-        };
-        // Full words are passed over sixty-four at a time.
-        let full = words.iter().take_while(|w| **w == u64::MAX).count() as AssetIndex * 64;
-        (full..self.assets).filter(|asset| !self.holds(*asset))
-    }
 }
 
-/// A bit for each of the first `count` assets.
-fn ones(count: AssetIndex) -> Vec<u64> {
-    let mut words = vec![u64::MAX; count as usize / 64];
-    if !count.is_multiple_of(64) {
-        words.push((1 << (count % 64)) - 1);
-    }
-    words
-}
-
+#[cfg(test)]
+#[path = "copies/naive.rs"]
+mod naive;
 #[cfg(test)]
 #[path = "copies/tests.rs"]
 mod tests;

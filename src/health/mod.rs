@@ -5,5 +5,5 @@ mod copies;
 mod standing;
 
 pub use blocks::{BlockDigest, BlockHasher, Blocks, block_count, block_digest, block_range};
-pub use copies::{Copies, CopyState, Evidence, MARKS_MAX, Tally, Trouble};
+pub use copies::{Copies, CopyState, Evidence, Tally, Trouble, marks_per_release};
 pub use standing::{Look, Standing, State};

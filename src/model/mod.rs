@@ -4,6 +4,7 @@
 //! be wrong afterwards.
 
 pub mod actor;
+mod assets;
 mod digest;
 mod geo;
 mod mirror;
@@ -13,6 +14,7 @@ mod time;
 mod version;
 
 pub use actor::is_reserved_actor;
+pub use assets::AssetSet;
 pub use digest::{BadDigest, Fingerprint, Sha256, Sha512};
 pub use geo::{Asn, BadCountry, BadLocation, Country, Direction, Location};
 pub use mirror::{AssetIndex, MirrorId, MirrorSet, RegionId};

@@ -297,7 +297,7 @@ impl World {
         channel: &ChannelName,
     ) -> Readiness {
         let lacks = |(mirror, state): &&Counted<'_>| {
-            !state.is_some_and(|state| state.holds_whole(id)) && self.wants(mirror, id)
+            !state.is_some_and(|state| self.is_whole_on(state, id)) && self.wants(mirror, id)
         };
         let lacking = counted.iter().filter(lacks).map(|(mirror, _)| mirror.name.clone()).collect();
         Readiness { ready: self.is_ready(id, channel, counted), lacking }
@@ -310,7 +310,7 @@ impl World {
     }
 
     fn is_ready(&self, id: &ReleaseId, channel: &ChannelName, counted: &[Counted<'_>]) -> bool {
-        let holds = |(_, state): &Counted<'_>| state.is_some_and(|state| state.holds_whole(id));
+        let holds = |(_, state): &Counted<'_>| state.is_some_and(|state| self.is_whole_on(state, id));
         // Even a share of nothing is no release that anybody could download. Nearly all releases that a cold start
         // asks about end here, before every mirror is asked about each.
         if self.is_whole_nowhere(id) || !counted.iter().any(holds) {

@@ -31,7 +31,7 @@ const NAMES_MAX: usize = 100;
 /// Most lines about one mirror where the reader wants to know whether there are any.
 const LINES_MAX: usize = 10;
 
-/// What the last look at a release's folder on a mirror gave.
+/// What the last look at a release's folder on a mirror gave. There may be one for every release on every mirror.
 #[derive(Debug)]
 pub(super) struct Stock {
     /// When it ended.
@@ -41,12 +41,25 @@ pub(super) struct Stock {
     /// Assets the release had then. It may get more, and then positions mean others.
     assets: AssetIndex,
     /// `None`: the mirror does not list it.
-    listed: Option<(ListingKind, Drift)>,
+    listed: Option<ListingKind>,
+    /// How it differs from the manifest, where it is listed and does.
+    drift: Option<Box<Drift>>,
 }
 
 impl Stock {
     fn is_due(&self, complete: bool, interval: Duration, now: Timestamp) -> bool {
         now.apart(self.at) >= interval || (complete && !self.complete)
+    }
+
+    /// How the listing differs from the manifest; `None` where there is none.
+    fn drift(&self) -> Option<&Drift> {
+        const NOTHING: &Drift = &Drift {
+            unexpected: Vec::new(),
+            unexpected_count: 0,
+            missing: Vec::new(),
+            wrong_size: Vec::new(),
+        };
+        self.listed.map(|_| self.drift.as_deref().unwrap_or(NOTHING))
     }
 }
 
@@ -62,8 +75,9 @@ impl World {
         let mirror = self.configured().find(|mirror| mirror.name == *name)?;
         let state = self.mirrors.get(name)?;
         let due = |id: &&ReleaseId| {
-            let Some(copies) = state.copies(id).filter(|copies| copies.holds_any()) else { return false };
-            let stock = state.stocks.get(id);
+            let copies = self.copies_of(state, id).filter(|copies| copies.holds_any());
+            let (Some(known), Some(copies)) = (self.releases.get(id), copies) else { return false };
+            let stock = state.stocks.get(known.number);
             // A release that is still arriving is left alone until all of it was looked at.
             let arrived = copies.tally().pending == 0;
             stock.map_or(arrived, |stock| stock.is_due(copies.is_complete(), interval, now))
@@ -73,7 +87,7 @@ impl World {
         let task = candidates.find_map(|id| {
             let folder = self.folder_of(mirror, id)?;
             let release = Arc::clone(&self.releases.get(id)?.release);
-            let complete = state.copies(id).is_some_and(Copies::is_complete);
+            let complete = self.copies_of(state, id).is_some_and(Copies::is_complete);
             Some(Box::new(ListingTask { release, folder, complete }))
         });
         let nothing =
@@ -102,47 +116,46 @@ impl World {
 
     pub(super) fn folder_was_listed(&mut self, listed: FolderListed, now: Timestamp) {
         let FolderListed { mirror, release: id, assets, complete, outcome } = listed;
-        let is_same = self.asset_count(&id) == Some(assets);
-        let Some(state) = self.mirrors.get_mut(&mirror).filter(|_| is_same) else { return };
-        let before = state.stocks.remove(&id).and_then(|stock| stock.listed);
-        let listed = match outcome {
+        let known = self.releases.get(&id).filter(|known| known.release.assets.len() as AssetIndex == assets);
+        let Some((known, state)) = known.zip(self.mirrors.get_mut(&mirror)) else { return };
+        let number = known.number;
+        let before = state.stocks.remove(number);
+        let (listed, drift) = match outcome {
             FolderOutcome::Listed(kind, drift) => {
                 // A verified file that is not listed any more, or has another size now, is worth a look. Once: some files
                 // are served and hidden from listings.
-                let known: HashSet<_> = before.iter().flat_map(|(_, before)| before.amiss()).collect();
-                let holding = state.holding(&id, assets, self.epoch);
+                let before = before.as_ref().and_then(Stock::drift);
+                let known: HashSet<_> = before.iter().flat_map(|before| before.amiss()).collect();
+                let holding = state.holding(number, assets, self.epoch);
                 if drift.amiss().any(|asset| holding.copies.holds(asset) && !known.contains(&asset)) {
                     holding.copies.begin_pass_if_none();
                     self.dirty.copies.insert((mirror.clone(), id.clone()));
                     self.wake.insert(mirror.clone());
                 }
-                Some((kind, drift))
+                (Some(kind), (drift != Drift::default()).then(|| Box::new(drift)))
             }
-            FolderOutcome::NoListing => None,
-            FolderOutcome::Unreachable => before,
+            FolderOutcome::NoListing => (None, None),
+            FolderOutcome::Unreachable => before.map_or((None, None), |stock| (stock.listed, stock.drift)),
         };
-        let Some(state) = self.mirrors.get_mut(&mirror) else { return };
-        state.stocks.insert(id, Stock { at: now, complete, assets, listed });
-    }
-
-    fn asset_count(&self, id: &ReleaseId) -> Option<AssetIndex> {
-        self.releases.get(id).map(|known| known.release.assets.len() as AssetIndex)
+        state.stocks.insert(number, Stock { at: now, complete, assets, listed, drift });
     }
 
     /// The last look at a folder, where it is of the release as it is now.
     fn stock<'w>(&self, state: &'w MirrorState, id: &ReleaseId) -> Option<&'w Stock> {
-        state.stocks.get(id).filter(|stock| self.asset_count(id) == Some(stock.assets))
+        let known = self.releases.get(id)?;
+        let is_same = |stock: &&Stock| stock.assets as usize == known.release.assets.len();
+        state.stocks.get(known.number).filter(is_same)
     }
 
     /// Missing and unexpected files of a mirror, by release, and what it holds without being asked to.
     pub(super) fn inventory_report(&self, name: &MirrorName) -> Report {
         let mirror = self.configured().find(|mirror| mirror.name == *name)?;
         let state = self.mirrors.get(name)?;
-        let holds = |id: &ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
+        let holds = |id: &ReleaseId| self.copies_of(state, id).is_some_and(Copies::holds_any);
         let of_interest = self.priority.iter().filter(|id| self.wants(mirror, id) || holds(id));
         let releases = of_interest.filter_map(|id| self.release_inventory(mirror, state, id));
         let unwanted = self.unwanted_by(mirror);
-        let unwanted = unwanted_copies(state, &unwanted).map(|(id, reason, copies)| {
+        let unwanted = self.unwanted_copies(state, &unwanted).map(|(id, reason, copies)| {
             json!({ "product": id.product, "version": id.version, "reason": reason, "copies": copies })
         });
         Some(json!({
@@ -155,23 +168,24 @@ impl World {
     fn release_inventory(&self, mirror: &Mirror, state: &MirrorState, id: &ReleaseId) -> Option<Value> {
         let release = &self.releases.get(id)?.release;
         let stock = self.stock(state, id);
-        let drift = stock.and_then(|stock| stock.listed.as_ref());
+        let drift = stock.and_then(Stock::drift);
+        let source = stock.and_then(|stock| stock.listed);
         let named = |assets: Vec<AssetIndex>| {
             let first: Vec<&str> =
                 assets.iter().take(NAMES_MAX).map(|asset| &*release.asset(*asset).name).collect();
             json!({ "count": assets.len(), "first": first })
         };
         let missing = match self.wants(mirror, id) {
-            true => missing(release, state.copies(id), drift.map(|(_, drift)| drift)),
+            true => missing(release, self.copies_of(state, id), drift),
             false => Vec::new(),
         };
         let none = Drift::default();
-        let Drift { unexpected, unexpected_count, wrong_size, .. } = drift.map_or(&none, |(_, drift)| drift);
+        let Drift { unexpected, unexpected_count, wrong_size, .. } = drift.unwrap_or(&none);
         Some(json!({
             "product": id.product,
             "version": id.version,
             "at": stock.map(|stock| stock.at.to_string()),
-            "source": drift.map_or("asked", |(kind, _)| kind.as_str()),
+            "source": source.map_or("asked", ListingKind::as_str),
             "unexpected": { "count": unexpected_count, "first": unexpected },
             "missing": named(missing),
             "wrong_size": named(wrong_size.clone()),
@@ -185,10 +199,9 @@ impl World {
         let mut lines = None;
         for mirror in self.configured().filter(|mirror| self.wants(mirror, id)) {
             let Some(state) = self.mirrors.get(&mirror.name) else { continue };
-            let stock = self.stock(state, id);
-            let Some((_, drift)) = stock.and_then(|stock| stock.listed.as_ref()) else { continue };
+            let Some(drift) = self.stock(state, id).and_then(Stock::drift) else { continue };
             let asset = |asset: &AssetIndex| &*release.asset(*asset).name;
-            let missing = missing(release, state.copies(id), Some(drift));
+            let missing = missing(release, self.copies_of(state, id), Some(drift));
             let unexpected = drift.unexpected.iter().map(|name| format!("unexpected {name}"));
             let differences = unexpected
                 .chain(missing.iter().map(|missing| format!("lacks {}", asset(missing))))
@@ -214,27 +227,29 @@ impl World {
             let (name, Some(state)) = (mirror.name.as_str(), self.mirrors.get(&mirror.name)) else {
                 continue;
             };
-            let listed = state.stocks.values().filter_map(|stock| stock.listed.as_ref());
-            let unexpected: u64 = listed.map(|(_, drift)| drift.unexpected_count).sum();
+            let drifts = state.stocks.values().filter_map(|stock| stock.drift.as_ref());
+            let unexpected: u64 = drifts.map(|drift| drift.unexpected_count).sum();
             metrics.unexpected_files.with_label_values(&[name]).set(unexpected as i64);
             let counts =
                 Unwanted::ALL.map(|why| metrics.unwanted_copies.with_label_values(&[name, why.as_str()]));
             let unwanted = by_tier.entry(&mirror.tier).or_insert_with(|| self.unwanted_by(mirror));
-            for (_, reason, copies) in unwanted_copies(state, unwanted) {
+            for (_, reason, copies) in self.unwanted_copies(state, unwanted) {
                 counts[reason as usize].add(copies as i64);
             }
         }
     }
-}
 
-/// Of releases that a mirror is not to hold, those that it holds verified copies of, and how many copies.
-fn unwanted_copies<'a>(
-    state: &'a MirrorState,
-    unwanted: &'a [(&'a ReleaseId, Unwanted)],
-) -> impl Iterator<Item = (&'a ReleaseId, Unwanted, u64)> {
-    let held =
-        unwanted.iter().filter_map(|(id, reason)| Some((*id, *reason, state.copies(id)?.tally().verified)));
-    held.filter(|(.., copies)| *copies > 0)
+    /// Of releases that a mirror is not to hold, those that it holds verified copies of, and how many copies.
+    fn unwanted_copies<'a>(
+        &'a self,
+        state: &'a MirrorState,
+        unwanted: &'a [(&'a ReleaseId, Unwanted)],
+    ) -> impl Iterator<Item = (&'a ReleaseId, Unwanted, u64)> {
+        let held = unwanted
+            .iter()
+            .filter_map(|(id, reason)| Some((*id, *reason, self.copies_of(state, id)?.tally().verified)));
+        held.filter(|(.., copies)| *copies > 0)
+    }
 }
 
 /// Assets that are not there: as the mirror said when it was asked for them, or as its listing says, unless they were

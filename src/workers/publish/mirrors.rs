@@ -1,60 +1,21 @@
 //! What the writer knows of each mirror: how it stands and what it holds.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::ReleaseId;
 use crate::config::{LayoutPart, Mirror};
 use crate::fetch::Families;
-use crate::health::{Copies, Look, Standing, State, Tally};
+use crate::health::{Copies, Look, Standing, State, Tally, marks_per_release};
 use crate::model::{AssetIndex, CopyFault, Exclusion, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Probed, Purpose, Verified, Wrong};
 
+use super::holding::Holding;
 use super::inventory::Stock;
+use super::numbers::{ReleaseNumber, Table};
 use super::sampling::Costs;
 use super::world::World;
-
-/// What one mirror holds of one release, and what is being hashed.
-#[derive(Debug)]
-pub struct Holding {
-    /// The ledger's entry.
-    pub copies: Copies,
-    /// Looks that began before this epoch prove nothing here: a contradiction came between, or a release of other assets.
-    pub(super) proven_from: u64,
-    /// The same for single copies, where a look at a copy that was not held was contradicted meanwhile.
-    pub(super) copy_proven_from: HashMap<AssetIndex, u64>,
-    /// Looks that began before this epoch counted the release's assets otherwise.
-    pub(super) counted_from: u64,
-    /// Assets that are being hashed.
-    pub busy: HashSet<AssetIndex>,
-}
-
-impl Holding {
-    fn new(copies: Copies, epoch: u64) -> Self {
-        Self {
-            copies,
-            proven_from: epoch,
-            copy_proven_from: HashMap::new(),
-            counted_from: epoch,
-            busy: HashSet::new(),
-        }
-    }
-
-    /// Whether a look at this copy that was good proves that it is.
-    fn is_proof(&self, copy: &CopyRef) -> bool {
-        let from =
-            self.copy_proven_from.get(&copy.asset).map_or(self.proven_from, |e| *e.max(&self.proven_from));
-        copy.epoch >= from
-    }
-
-    /// All copies have to be hashed by looks that begin in this epoch or later.
-    fn distrust(&mut self, epoch: u64) {
-        self.proven_from = epoch;
-        self.copy_proven_from.clear();
-        self.copies.set_pending();
-    }
-}
 
 /// A standing as it is stored: it says something of the place where it was seen, not of the mirror's name.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,73 +49,71 @@ pub struct MirrorState {
     pub hosts: BTreeSet<String>,
     /// The epoch in which it began to come back: what was hashed for that before is of an earlier time.
     returns_from: u64,
+    /// The epoch in which it became known: looks that began before were at another place of its name.
+    known_from: u64,
     /// How many probes it had: they rotate over its copies.
     pub(super) probes: usize,
     /// A whole pass that the operator asked for is under way; it is not counted against the budget.
     pub(super) asked_to_verify: bool,
     /// What rechecks and samples cost.
     pub(super) costs: Costs,
-    holdings: HashMap<ReleaseId, Holding>,
+    holdings: Table<Holding>,
     /// What lies in its folders.
-    pub(super) stocks: HashMap<ReleaseId, Stock>,
+    pub(super) stocks: Table<Stock>,
 }
 
 /// Most hosts behind one mirror that are remembered.
 const HOSTS_MAX: usize = 16;
 
 impl MirrorState {
-    /// A mirror at this place, of this standing, that holds nothing yet.
-    pub fn new(place: String, standing: Standing) -> Self {
+    /// A mirror at this place, of this standing, that holds nothing yet; known from this epoch on.
+    pub fn new(place: String, standing: Standing, epoch: u64) -> Self {
         Self {
             place,
             standing,
             families: None,
             hosts: BTreeSet::new(),
             returns_from: 0,
+            known_from: epoch,
             probes: 0,
             asked_to_verify: false,
             costs: Costs::default(),
-            holdings: HashMap::new(),
-            stocks: HashMap::new(),
+            holdings: Table::default(),
+            stocks: Table::default(),
         }
     }
 
     /// What it holds of a release.
-    pub fn copies(&self, id: &ReleaseId) -> Option<&Copies> {
-        self.holdings.get(id).map(|holding| &holding.copies)
+    pub(super) fn copies(&self, release: ReleaseNumber) -> Option<&Copies> {
+        self.holdings.get(release).map(|holding| &holding.copies)
     }
 
     /// All that it holds.
-    pub fn holdings(&self) -> impl Iterator<Item = (&ReleaseId, &Holding)> {
-        self.holdings.iter()
+    pub fn holdings(&self) -> impl Iterator<Item = &Holding> {
+        self.holdings.values()
     }
 
     /// What it holds of a release that has this many assets; in this epoch, should nothing be known yet.
-    pub(super) fn holding(&mut self, id: &ReleaseId, assets: AssetIndex, epoch: u64) -> &mut Holding {
-        self.holdings.entry(id.clone()).or_insert_with(|| Holding::new(Copies::unknown(assets), epoch))
+    pub(super) fn holding(&mut self, release: ReleaseNumber, assets: AssetIndex, epoch: u64) -> &mut Holding {
+        self.holdings.get_or_insert_with(release, || Holding::new(Copies::unknown(assets), epoch))
     }
 
-    pub(super) fn put(&mut self, id: ReleaseId, copies: Copies) {
-        self.holdings.insert(id, Holding::new(copies, 0));
+    pub(super) fn put(&mut self, release: ReleaseNumber, copies: Copies) {
+        self.holdings.insert(release, Holding::new(copies, 0));
     }
 
     /// Whether any copy is being hashed.
     pub(super) fn is_busy(&self) -> bool {
-        self.holdings.values().any(|holding| !holding.busy.is_empty())
+        self.holdings.values().any(Holding::is_busy)
     }
 
     pub(super) fn forget_busy(&mut self) {
-        self.holdings.values_mut().for_each(|holding| holding.busy.clear());
+        self.holdings.values_mut().for_each(Holding::forget_busy);
     }
 
-    pub(super) fn forget(&mut self, id: &ReleaseId) {
-        self.holdings.remove(id);
-        self.stocks.remove(id);
-    }
-
-    /// Whether it is up and holds every asset of the release, verified.
-    pub(super) fn holds_whole(&self, id: &ReleaseId) -> bool {
-        self.standing.state == State::Healthy && self.copies(id).is_some_and(Copies::is_complete)
+    pub(super) fn forget(&mut self, release: ReleaseNumber) {
+        self.holdings.remove(release);
+        self.stocks.remove(release);
     }
 
     /// Whether it holds any verified copy.
@@ -173,12 +132,22 @@ impl MirrorState {
 impl World {
     /// What a mirror holds of a release; `None` where nobody has looked.
     pub(super) fn copies_on(&self, mirror: &MirrorName, id: &ReleaseId) -> Option<&Copies> {
-        self.mirrors.get(mirror)?.copies(id)
+        self.copies_of(self.mirrors.get(mirror)?, id)
+    }
+
+    /// The same of a mirror that was looked up already.
+    pub(super) fn copies_of<'w>(&self, mirror: &'w MirrorState, id: &ReleaseId) -> Option<&'w Copies> {
+        mirror.copies(self.releases.get(id)?.number)
     }
 
     /// Whether a mirror is up and holds every asset of a release, verified.
+    pub(super) fn is_whole_on(&self, mirror: &MirrorState, id: &ReleaseId) -> bool {
+        mirror.standing.state == State::Healthy && self.copies_of(mirror, id).is_some_and(Copies::is_complete)
+    }
+
+    /// The same of a mirror as it is configured.
     pub(super) fn holds_whole(&self, mirror: &Mirror, id: &ReleaseId) -> bool {
-        self.mirrors.get(&mirror.name).is_some_and(|state| state.holds_whole(id))
+        self.mirrors.get(&mirror.name).is_some_and(|state| self.is_whole_on(state, id))
     }
 
     /// Folds a look into a mirror's standing.
@@ -243,17 +212,17 @@ impl World {
         let Some(known) = self.releases.get(&copy.release) else { return false };
         let assets = known.release.assets.len() as AssetIndex;
         let Some(state) = self.mirrors.get_mut(&copy.mirror) else { return false };
-        let holding = state.holding(&copy.release, assets, self.epoch);
+        let counted_otherwise = copy.epoch < known.counted_from.max(state.known_from);
+        let holding = state.holding(known.number, assets, self.epoch);
         let was_held = holding.copies.holds(copy.asset);
         if !wrong.fault.contradicts_copy() {
             return was_held;
         }
         self.epoch += 1;
-        let counted_otherwise = copy.epoch < holding.counted_from;
         if was_held || counted_otherwise || wrong.fault == CopyFault::ValidatorChanged {
             holding.distrust(self.epoch);
         } else {
-            holding.copy_proven_from.insert(copy.asset, self.epoch);
+            holding.distrust_copy(copy.asset, self.epoch);
         }
         // A validator that changed says nothing about the bytes yet: they are hashed at once, not after a wait.
         if wrong.fault != CopyFault::ValidatorChanged && !counted_otherwise {
@@ -284,10 +253,10 @@ impl World {
         let returns = purpose == Purpose::Return
             && state.standing.state == State::Returning
             && copy.epoch >= state.returns_from;
-        let holding = state.holding(&copy.release, assets, self.epoch);
-        let counted_otherwise = copy.epoch < holding.counted_from;
+        let counted_otherwise = copy.epoch < known.counted_from.max(state.known_from);
+        let holding = state.holding(known.number, assets, self.epoch);
         if !counted_otherwise {
-            holding.busy.remove(&copy.asset);
+            holding.end(copy.asset);
         }
         if purpose == Purpose::Sample {
             return self.block_was_compared(&copy, outcome.map(drop), now);
@@ -295,8 +264,9 @@ impl World {
         let examined = outcome.is_ok() && !counted_otherwise;
         let look = match outcome {
             Ok(mark) if holding.is_proof(&copy) => {
-                holding.copy_proven_from.remove(&copy.asset);
+                holding.was_proven(copy.asset);
                 holding.copies.verify(copy.asset, mark, now);
+                holding.copies.keep_marks(marks_per_release(self.releases.len()));
                 Some(Look::Rehashed)
             }
             Ok(_) => None,
@@ -343,7 +313,8 @@ impl World {
     fn ask_again_for_awaited(&mut self, mirror: &MirrorName, now: Timestamp) {
         let Some(state) = self.mirrors.get_mut(mirror) else { return };
         for id in &self.awaited {
-            if let Some(holding) = state.holdings.get_mut(id) {
+            let number = self.releases.get(id).map(|known| known.number);
+            if let Some(holding) = number.and_then(|number| state.holdings.get_mut(number)) {
                 holding.copies.retry_missing(now);
             }
         }
@@ -358,10 +329,16 @@ impl World {
         self.views.touch_release(id);
     }
 
-    pub(super) fn move_copies(&mut self, id: &ReleaseId, now_at: &[AssetIndex], assets: AssetIndex) {
+    pub(super) fn move_copies(
+        &mut self,
+        id: &ReleaseId,
+        number: ReleaseNumber,
+        now_at: &[AssetIndex],
+        assets: AssetIndex,
+    ) {
         self.epoch += 1;
         for (name, state) in &mut self.mirrors {
-            if let Some(holding) = state.holdings.get_mut(id) {
+            if let Some(holding) = state.holdings.get_mut(number) {
                 *holding = Holding::new(holding.copies.moved(now_at, assets), self.epoch);
                 self.dirty.copies.insert((name.clone(), id.clone()));
             }
@@ -387,7 +364,8 @@ impl World {
     /// Every copy on the mirror is to be hashed again; verified ones stay in rotation meanwhile.
     pub(super) fn begin_pass(&mut self, mirror: &MirrorName) {
         if let Some(state) = self.mirrors.get_mut(mirror) {
-            for (id, holding) in &mut state.holdings {
+            for (id, known) in &self.releases {
+                let Some(holding) = state.holdings.get_mut(known.number) else { continue };
                 holding.copies.begin_pass();
                 // A restart goes on from the ledger.
                 self.dirty.copies.insert((mirror.clone(), id.clone()));

@@ -14,6 +14,7 @@ use crate::workers::fact::{Listed, OriginRefusal, ReadManifest};
 
 use super::examined::Examined;
 use super::gate::Content;
+use super::numbers::ReleaseNumber;
 use super::world::World;
 
 /// A manifest that left a readable listing is retired after this many looks.
@@ -22,6 +23,10 @@ const RETIRED_AFTER: u32 = 2;
 /// A release that was published.
 #[derive(Debug)]
 pub struct Known {
+    /// What it is called in tables of releases.
+    pub(super) number: ReleaseNumber,
+    /// Looks that began before this epoch counted its assets otherwise.
+    pub(super) counted_from: u64,
     /// What it holds.
     pub release: Arc<Release>,
     /// The manifest as published.
@@ -43,11 +48,14 @@ pub struct Known {
 }
 
 impl Known {
-    fn new(read: ReadManifest, first_seen: Timestamp) -> Self {
+    /// Looks that begin in this epoch or later are of this release.
+    fn new(number: ReleaseNumber, read: ReadManifest, first_seen: Timestamp, epoch: u64) -> Self {
         let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
         let content = Content::of(&read.manifest);
         let withdrawn = read.manifest.withdrawn.clone();
         Self {
+            number,
+            counted_from: epoch,
             release,
             body: read.body,
             first_seen,
@@ -72,7 +80,7 @@ impl World {
         for known in manifests {
             match ReadManifest::parse(known.body) {
                 Ok(read) => {
-                    let known = Known::new(read, known.first_seen);
+                    let known = Known::new(self.numbers.take(), read, known.first_seen, self.epoch);
                     self.views.touch_release(&known.release.id);
                     self.releases.insert(known.release.id.clone(), known);
                 }
@@ -119,7 +127,9 @@ impl World {
             first_seen,
         }));
         *self.origin.attempts.entry(None).or_default() += 1;
-        let mut known = Known::new(read, first_seen);
+        let before = self.releases.get(&id).map(|before| before.number);
+        let number = before.unwrap_or_else(|| self.numbers.take());
+        let mut known = Known::new(number, read, first_seen, self.epoch);
         tracing::info!(
             product = %id.product,
             version = %id.version,
@@ -129,7 +139,8 @@ impl World {
         if let Some(before) = self.releases.get(&id) {
             let now_at = positions(&before.release, &known.release);
             known.examined = before.examined.clone();
-            self.move_copies(&id, &now_at, known.release.assets.len() as AssetIndex);
+            self.move_copies(&id, number, &now_at, known.release.assets.len() as AssetIndex);
+            known.counted_from = self.epoch;
         }
         known.await_examination(&self.prepared.config.origin.trusted_keys);
         self.views.touch_release(&id);
@@ -167,10 +178,11 @@ impl World {
         }
         for id in retired {
             tracing::info!(product = %id.product, version = %id.version, "a release left the origin and is retired");
-            self.releases.remove(&id);
+            let Some(known) = self.releases.remove(&id) else { continue };
             // Should it come back, what is under way now says nothing of what it is then.
             self.epoch += 1;
-            self.mirrors.values_mut().for_each(|mirror| mirror.forget(&id));
+            self.mirrors.values_mut().for_each(|mirror| mirror.forget(known.number));
+            self.numbers.give_back(known.number);
             self.views.touch_release(&id);
             self.priority.clear();
             // A verifier may have waited for a copy of this one.

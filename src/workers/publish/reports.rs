@@ -13,7 +13,7 @@ use crate::store::Observation;
 use crate::workers::report::{Report, Topic};
 
 use super::channels::{ChannelKey, Counted, Readiness};
-use super::mirrors::{Holding, MirrorState};
+use super::mirrors::MirrorState;
 use super::releases::Known;
 use super::world::World;
 
@@ -94,7 +94,7 @@ impl World {
     /// What looking at a mirror's copies again costs, and how far it has come.
     fn verification_line(&self, state: &MirrorState, now: Timestamp) -> Value {
         let (bytes, samples) = state.costs.today(now);
-        let oldest = state.holdings().filter_map(|(_, holding)| holding.copies.passed_at()).min();
+        let oldest = state.holdings().filter_map(|holding| holding.copies.passed_at()).min();
         json!({
             "today_bytes": bytes,
             "budget_bytes": self.prepared.config.verify.budget,
@@ -111,17 +111,18 @@ impl World {
         let state = self.mirrors.get(name)?;
         report["hosts"] = json!(state.hosts);
         report["verification"] = self.verification_line(state, now);
-        let mut releases: Vec<_> = state.holdings().collect();
+        let held = self.releases.iter().filter_map(|(id, known)| Some((id, state.copies(known.number)?)));
+        let mut releases: Vec<_> = held.collect();
         releases
             .sort_by(|(a, _), (b, _)| (&a.product, a.version.bare()).cmp(&(&b.product, b.version.bare())));
-        let line = |(id, holding): (&ReleaseId, &Holding)| {
+        let line = |(id, copies): (&ReleaseId, &Copies)| {
             json!({
                 "product": id.product,
                 "version": id.version,
-                "complete": holding.copies.is_complete(),
-                "copies": holding.copies.tally(),
-                "passed_at": holding.copies.passed_at().map(|at| at.to_string()),
-                "trouble": self.trouble(id, &holding.copies),
+                "complete": copies.is_complete(),
+                "copies": copies.tally(),
+                "passed_at": copies.passed_at().map(|at| at.to_string()),
+                "trouble": self.trouble(id, copies),
             })
         };
         report["releases"] = releases.into_iter().map(line).collect();

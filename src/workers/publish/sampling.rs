@@ -98,11 +98,11 @@ impl World {
             return Err(Some(due));
         }
         state.costs.next_sample_at = Some(now.after(every(&verify)));
-        let state = &*state;
-        let held = |id: &&ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
+        let state = self.mirrors.get(mirror).ok_or(None)?;
+        let held = |id: &&ReleaseId| self.copies_of(state, id).is_some_and(Copies::holds_any);
         let releases = self.priority.iter().filter(held).count() as u64;
         let id = self.priority.iter().filter(held).nth(draw.below(releases) as usize).ok_or(None)?;
-        let copies = state.copies(id).ok_or(None)?;
+        let copies = self.copies_of(state, id).ok_or(None)?;
         let asset = copies.nth_held(draw.below(copies.tally().verified) as AssetIndex).ok_or(None)?;
         Ok((id.clone(), asset, Purpose::Sample))
     }

@@ -184,7 +184,7 @@ impl World {
         self.weigh_wants(now);
         let mirror = self.configured().find(|mirror| mirror.name == *name)?;
         let state = self.mirrors.get(name);
-        let copies = |id| state.and_then(|state| state.copies(id));
+        let copies = |id| state.and_then(|state| self.copies_of(state, id));
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for id in &self.priority {
             let Some(known) = self.releases.get(id) else { continue };
@@ -212,7 +212,7 @@ impl World {
     fn sources(&self, mirror: &Mirror, wanted: &[WantedRelease]) -> Vec<url::Url> {
         let holds_all = |other: &&Mirror| {
             let whole = |state: &super::mirrors::MirrorState| {
-                wanted.iter().all(|wanted| state.holds_whole(&wanted.release.id))
+                wanted.iter().all(|wanted| self.is_whole_on(state, &wanted.release.id))
             };
             self.exclusion(&other.name).is_none() && self.mirrors.get(&other.name).is_some_and(whole)
         };
@@ -231,7 +231,7 @@ impl World {
         let mut needed = Needed::default();
         let Some(state) = self.mirrors.get(name) else { return Some(needed) };
         for id in self.priority.iter().filter(|id| self.wants(mirror, id)) {
-            if let (Some(known), Some(copies)) = (self.releases.get(id), state.copies(id)) {
+            if let (Some(known), Some(copies)) = (self.releases.get(id), self.copies_of(state, id)) {
                 needed.add(&known.release, copies);
             }
         }

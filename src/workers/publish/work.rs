@@ -20,13 +20,14 @@ impl World {
         self.by_priority();
         let state = self.mirrors.get(mirror)?;
         let next_in = state.standing.next_look(&self.prepared.config.probe);
-        let held = |id: &&ReleaseId| state.copies(id).is_some_and(|copies| copies.marked().len() > 0);
+        let held =
+            |id: &&ReleaseId| self.copies_of(state, id).is_some_and(|copies| copies.marked().len() > 0);
         let holding: Vec<&ReleaseId> = self.priority.iter().filter(held).collect();
         let picked = match holding.len() {
             0 => self.expected_in_turn(state.probes),
             releases => {
                 let id = holding[state.probes % releases];
-                let marked = state.copies(id).map(Copies::marked);
+                let marked = self.copies_of(state, id).map(Copies::marked);
                 marked.and_then(|mut m| m.nth((state.probes / releases) % m.len())).map(|asset| (id, asset))
             }
         };
@@ -35,7 +36,7 @@ impl World {
             return Some(ProbeTarget { url, expects: None, next_in });
         };
         let release = self.releases.get(id)?.release.clone();
-        let mark = state.copies(id).and_then(|copies| copies.mark_of(asset));
+        let mark = self.copies_of(state, id).and_then(|copies| copies.mark_of(asset));
         let copy = CopyRef { mirror: mirror.clone(), release: id.clone(), asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
         Some(ProbeTarget { url, expects: Some(ExpectedCopy { copy, release, mark }), next_in })
@@ -82,11 +83,12 @@ impl World {
         (id, asset, purpose): Picked,
         draw: &mut Draw,
     ) -> Option<Work> {
-        let release = self.releases.get(&id)?.release.clone();
+        let known = self.releases.get(&id)?;
+        let (number, release) = (known.number, known.release.clone());
         let assets = release.assets.len() as AssetIndex;
         let copy = CopyRef { mirror: mirror.clone(), release: id, asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
-        self.mirrors.get_mut(mirror)?.holding(&copy.release, assets, self.epoch).busy.insert(asset);
+        self.mirrors.get_mut(mirror)?.holding(number, assets, self.epoch).begin(asset);
         let examine = match purpose {
             Purpose::Sample => Examine { sample: self.sample(&copy, draw), ..Examine::default() },
             Purpose::First | Purpose::Return | Purpose::Recheck => self.examine(&copy),
@@ -100,10 +102,10 @@ impl World {
         if state.is_busy() {
             return None;
         }
-        let held = |id: &&ReleaseId| state.copies(id).is_some_and(Copies::holds_any);
+        let held = |id: &&ReleaseId| self.copies_of(state, id).is_some_and(Copies::holds_any);
         let id = self.priority.iter().find(held)?;
         let release = &self.releases.get(id)?.release;
-        let smallest = state.copies(id)?.held().min_by_key(|asset| release.asset(*asset).size)?;
+        let smallest = self.copies_of(state, id)?.held().min_by_key(|asset| release.asset(*asset).size)?;
         Some((id.clone(), smallest, Purpose::Return))
     }
 
@@ -112,12 +114,13 @@ impl World {
         let mut until: Option<Timestamp> = None;
         for id in &self.priority {
             let Some(known) = self.releases.get(id) else { continue };
-            let holding = state.holding(id, known.release.assets.len() as AssetIndex, self.epoch);
-            let busy = &holding.busy;
-            if let Some(asset) = holding.copies.next_pending(now, |asset| busy.contains(&asset)) {
+            let assets = known.release.assets.len() as AssetIndex;
+            let holding = state.holding(known.number, assets, self.epoch);
+            let busy = |asset| holding.is_busy_with(asset);
+            if let Some(asset) = holding.copies.next_pending(now, busy) {
                 return (Some((id.clone(), asset, Purpose::First)), None);
             }
-            let retry = holding.copies.next_retry(now, |asset| busy.contains(&asset));
+            let retry = holding.copies.next_retry(now, busy);
             until = until.into_iter().chain(retry).min();
         }
         (None, until)
@@ -132,7 +135,8 @@ impl World {
             return None;
         }
         for id in &self.priority {
-            let (Some(known), Some(copies)) = (self.releases.get_mut(id), state.copies(id)) else { continue };
+            let Some(known) = self.releases.get_mut(id) else { continue };
+            let Some(copies) = state.copies(known.number) else { continue };
             if let Some(asset) = known.next_unexamined(copies, now) {
                 return Some((id.clone(), asset, Purpose::Recheck));
             }
@@ -142,7 +146,8 @@ impl World {
         }
         for id in &self.priority {
             let Some(known) = self.releases.get(id) else { continue };
-            let holding = state.holding(id, known.release.assets.len() as AssetIndex, self.epoch);
+            let assets = known.release.assets.len() as AssetIndex;
+            let holding = state.holding(known.number, assets, self.epoch);
             if holding.copies.is_stale(now, verify.recheck) {
                 holding.copies.begin_pass_if_none();
             }

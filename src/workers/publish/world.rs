@@ -14,6 +14,7 @@ use crate::workers::handle::Looks;
 use crate::workers::prepare::Prepared;
 
 use super::mirrors::{MirrorState, StoredStanding, place_of};
+use super::numbers::Numbers;
 use super::origin::OriginState;
 use super::releases::Known;
 use super::view::Views;
@@ -73,6 +74,8 @@ pub struct World {
     /// Mirrors that the operator took out, whether configured now or not.
     pub(super) drained: BTreeSet<MirrorName>,
     pub(super) releases: HashMap<ReleaseId, Known>,
+    /// Numbers of releases.
+    pub(super) numbers: Numbers,
     pub(super) pointers: BTreeMap<(ProductName, ChannelName), Pointer>,
     /// Where each channel pointed, the first first; where it returned to stands there twice.
     pub(super) history: BTreeMap<(ProductName, ChannelName), Vec<Version>>,
@@ -113,6 +116,7 @@ impl World {
             mirrors: HashMap::new(),
             drained: BTreeSet::new(),
             releases: HashMap::new(),
+            numbers: Numbers::default(),
             pointers: BTreeMap::new(),
             history: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -141,15 +145,15 @@ impl World {
             let (place, standing) = stored.map_or((String::new(), Standing::new(now)), |stored| {
                 (stored.place, stored.standing.restarted(now))
             });
-            world.mirrors.insert(mirror, MirrorState::new(place, standing));
+            world.mirrors.insert(mirror, MirrorState::new(place, standing, 0));
         }
         for (mirror, product, version, body) in loaded.copies {
             let id = ReleaseId { product, version };
             let Some(known) = world.releases.get(&id) else { continue };
             let Some(copies) = Copies::from_bytes(&body, known.release.assets.len() as u32) else { continue };
             // Copies without a standing are of an unknown place.
-            let unknown = || MirrorState::new(String::new(), Standing::new(now));
-            world.mirrors.entry(mirror).or_insert_with(unknown).put(id, copies);
+            let unknown = || MirrorState::new(String::new(), Standing::new(now), 0);
+            world.mirrors.entry(mirror).or_insert_with(unknown).put(known.number, copies);
         }
         // A pass that was asked for goes on from the ledger; the order is not given a second time.
         let standing_orders =
@@ -247,7 +251,7 @@ impl World {
             self.dirty.other.push(Observation::MirrorGone { mirror });
         }
         for (mirror, place) in configured {
-            let new = || MirrorState::new(place, Standing::new(now));
+            let new = || MirrorState::new(place, Standing::new(now), self.epoch);
             self.mirrors.entry(mirror).or_insert_with(new);
         }
     }
@@ -275,7 +279,7 @@ impl World {
             }
         }
         for (mirror, id) in dirty.copies {
-            if let Some(copies) = self.mirrors.get(&mirror).and_then(|state| state.copies(&id)) {
+            if let Some(copies) = self.copies_on(&mirror, &id) {
                 let ReleaseId { product, version } = id;
                 observations.push(Observation::Copies { mirror, product, version, body: copies.to_bytes() });
             }
