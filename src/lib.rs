@@ -41,7 +41,8 @@
 //! - What does a path mean? `redirect/resolve.rs`; on further hosts and by old links `redirect/names.rs`.
 //! - What is believed of the origin? `workers/origin.rs` reads, `catalog/signature.rs` verifies,
 //!   `workers/publish/origin.rs` remembers, `workers/publish/releases.rs` holds it against what was published.
-//! - When is a copy out? `health/copies.rs` for the ledger, `workers/publish/mirrors.rs` for what folds into it.
+//! - When is a copy out? `health/copies.rs` for the ledger, `workers/publish/mirrors.rs` for what folds into it, `holding.rs`
+//!   for which looks count.
 //! - What is hashed or sampled next? `workers/publish/work.rs`, `sampling.rs`; what is looked at meanwhile `examined.rs`.
 //! - When does a channel move? `workers/publish/channels.rs`; by hand `decide.rs`; what stops it `gate.rs`.
 //! - What becomes of a withdrawn release? `workers/publish/withdrawals.rs`.

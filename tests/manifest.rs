@@ -9,7 +9,7 @@ mod import;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use waypost::catalog::index::{Index, ManifestPath};
-use waypost::catalog::manifest::{Expects, Manifest, ManifestAsset, ManifestError, changes};
+use waypost::catalog::manifest::{Expects, Manifest, ManifestAsset, ManifestError, additions};
 use waypost::model::{AssetPath, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
 
 fn hex() -> String {
@@ -235,7 +235,7 @@ fn only_additions_labels_and_channels_may_change_in_a_release() {
         (with("/version", json!("1.8.3")), false, "was tool 1.8.2 and is now tool 1.8.3"),
         (with("/version", json!("v1.8.2")), false, "was tool 1.8.2 and is now tool v1.8.2"),
     ] {
-        match changes(&old, &parse(&new), sealed) {
+        match additions(&old.published(), &parse(&new), sealed) {
             Ok(_) => assert_eq!(breach, "", "{new}"),
             Err(breaches) => {
                 assert_eq!(breaches.len(), 1, "{breaches:?}");
@@ -244,17 +244,15 @@ fn only_additions_labels_and_channels_may_change_in_a_release() {
             }
         }
     }
-    let change = |new: Value| changes(&old, &parse(&new), true).unwrap();
-    assert!(change(good()).is_nothing());
-    assert!(change(with("/channels", json!([]))).channels);
-    assert!(change(with("/assets/0/provenance", json!("ci"))).labels);
 }
 
 #[test]
 fn a_published_sha512_never_changes_or_leaves() {
     let old = parse(&with("/assets/0/sha512", json!("ab".repeat(64))));
     for new in [good(), with("/assets/0/sha512", json!("cd".repeat(64)))] {
-        assert!(changes(&old, &parse(&new), false).unwrap_err()[0].to_string().contains("SHA-512"));
+        assert!(
+            additions(&old.published(), &parse(&new), false).unwrap_err()[0].to_string().contains("SHA-512")
+        );
     }
 }
 

@@ -2,15 +2,19 @@
 
 use crate::model::Sha256;
 
-use super::manifest::Manifest;
-use super::{Asset, Kind, Platform, Release, ReleaseId, ReleaseParts};
+use super::manifest::{Manifest, ManifestAsset, Published, PublishedAsset};
+use super::{Asset, AssetName, Kind, Platform, Release, ReleaseId, ReleaseParts};
 
 impl Release {
     /// A release as its manifest describes it; `sha256` is the digest of the manifest's bytes.
     pub fn from_manifest(manifest: &Manifest, sha256: Sha256) -> Self {
-        let compile = |asset: &super::manifest::ManifestAsset| {
-            let kind = Kind::from_manifest(asset.kind.as_deref());
-            Asset::new(&asset.name, asset.size, asset.sha256, asset.sha512.clone(), kind)
+        let names = AssetName::all(manifest.assets.iter().map(|asset| asset.name.as_str()));
+        let compile = |(asset, name): (&ManifestAsset, AssetName)| Asset {
+            name,
+            size: asset.size,
+            sha256: asset.sha256,
+            sha512: asset.sha512.clone(),
+            kind: Kind::from_manifest(asset.kind.as_deref()),
         };
         let platforms = (0..).zip(&manifest.assets).flat_map(|(index, asset)| {
             asset.platforms.iter().filter_map(move |text| Some((Platform::parse(text)?, index)))
@@ -20,9 +24,22 @@ impl Release {
             published_at: manifest.published_at,
             channels: manifest.channels.clone(),
             platforms: platforms.collect(),
-            assets: manifest.assets.iter().map(compile).collect(),
+            assets: manifest.assets.iter().zip(names).map(compile).collect(),
             notes_url: manifest.notes_url.as_deref().map(Box::from),
             manifest_sha256: sha256,
         })
+    }
+
+    /// What must not change of it, whatever its manifest says later.
+    pub fn published(&self) -> Published<'_> {
+        let assets = self.assets.iter().map(PublishedAsset::from).collect();
+        Published { product: &self.id.product, version: &self.id.version, assets }
+    }
+}
+
+impl<'p> From<&'p Asset> for PublishedAsset<'p> {
+    fn from(asset: &'p Asset) -> Self {
+        let sha512 = asset.sha512.as_deref();
+        Self { name: &asset.name, size: asset.size, sha256: &asset.sha256, sha512 }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::model::{AssetPath, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
 
 pub use super::json::{Problem, Problems};
-pub use change::{Change, ImmutabilityBreach, changes};
+pub use change::{ImmutabilityBreach, Published, PublishedAsset, additions};
 
 /// Largest manifest that is read, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 512 << 20;

@@ -4,6 +4,7 @@
 //! is an index made here, ahead of the request.
 
 mod alias;
+mod asset_name;
 pub mod checksums;
 mod compile;
 pub mod folder;
@@ -18,5 +19,6 @@ mod release;
 pub mod signature;
 
 pub use alias::Aliases;
+pub use asset_name::AssetName;
 pub use platform::Platform;
 pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, url_below, versionless};

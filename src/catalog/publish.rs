@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use super::index::{IndexError, ManifestPath};
 use super::manifest::{
     Expects, ImmutabilityBreach, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, ManifestAsset, ManifestError,
-    changes,
+    additions,
 };
 use super::signature::{TrustedComment, signature_of};
 use crate::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
@@ -239,13 +239,10 @@ pub(super) fn put(
     let manifest = assemble(options, old.as_ref(), &batch, &hashes);
     let added = match &old {
         None => manifest.assets.len(),
-        Some(old) => changes(old, &manifest, false)
-            .map_err(|breaches| CreateError::Immutable {
-                release: format!("{} {}", options.product, options.version),
-                breaches,
-            })?
-            .added
-            .len(),
+        Some(old) => additions(&old.published(), &manifest, false).map_err(|breaches| {
+            let release = format!("{} {}", options.product, options.version);
+            CreateError::Immutable { release, breaches }
+        })?,
     };
     let outcome = match &old {
         None => Outcome::New,

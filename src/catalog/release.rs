@@ -1,5 +1,6 @@
 //! One release: its assets, and the ways to find one by a name that somebody typed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustc_hash::FxHasher;
 use url::Url;
 
-use super::Platform;
+use super::{AssetName, Platform};
 use crate::model::{AssetIndex, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
 
 /// What names a release for good.
@@ -74,9 +75,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Asset {
     /// Its name within the release; may hold `/`.
-    pub name: Box<str>,
-    /// The name percent-encoded for a URL path, where that differs from `name`.
-    encoded: Option<Box<str>>,
+    pub name: AssetName,
     /// Length in bytes.
     pub size: u64,
     /// SHA-256 of the whole file.
@@ -105,14 +104,13 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
 impl Asset {
     /// An asset; the name was checked when its manifest was read.
     pub fn new(name: &str, size: u64, sha256: Sha256, sha512: Option<Box<Sha512>>, kind: Kind) -> Self {
-        let encoded = encode_path(name);
-        let encoded = (encoded != name).then(|| encoded.into_boxed_str());
-        Self { name: name.into(), encoded, size, sha256, sha512, kind }
+        Self { name: AssetName::new(name), size, sha256, sha512, kind }
     }
 
     /// The name as it stands in a URL.
+    #[inline]
     pub fn url_path(&self) -> &str {
-        self.encoded.as_deref().unwrap_or(&self.name)
+        self.name.encoded()
     }
 
     /// The last segment of the name: what a download is saved as.
@@ -122,8 +120,8 @@ impl Asset {
 }
 
 /// Percent-encodes a path, slashes kept.
-pub fn encode_path(text: &str) -> String {
-    utf8_percent_encode(text, PATH).to_string()
+pub fn encode_path(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, PATH).into()
 }
 
 /// The URL of a path below a base that ends with `/`. Not joined as links are: a name with a colon would be taken for a
@@ -163,7 +161,7 @@ pub struct Release {
     pub sticky: u64,
     by_name: HashTable<AssetIndex>,
     by_versionless: HashTable<AssetIndex>,
-    by_platform: HashMap<Platform, Vec<AssetIndex>>,
+    by_platform: HashMap<Platform, Box<[AssetIndex]>>,
 }
 
 type Hasher = BuildHasherDefault<FxHasher>;
@@ -222,7 +220,10 @@ impl Release {
             sticky,
             by_name,
             by_versionless,
-            by_platform,
+            by_platform: by_platform
+                .into_iter()
+                .map(|(platform, assets)| (platform, assets.into()))
+                .collect(),
         }
     }
 
@@ -412,9 +413,11 @@ mod tests {
         let asset = Asset::new("dir/a b%ü?#", 1, Sha256::new([0; 32]), None, Kind::from_manifest(None));
         assert_eq!(asset.url_path(), "dir/a%20b%25%C3%BC%3F%23");
         assert_eq!(asset.file_name(), "a b%ü?#");
-        assert_eq!(
-            Asset::new("tool-1+2.zip", 1, Sha256::new([0; 32]), None, Kind::from_manifest(None)).encoded,
-            None
-        );
+        assert_eq!(AssetName::new("tool-1+2.zip").encoded(), "tool-1+2.zip");
+    }
+
+    #[test]
+    fn an_asset_stays_small() {
+        assert!(size_of::<Asset>() <= 72, "a catalog may hold millions");
     }
 }

@@ -175,7 +175,7 @@ impl Verifier {
             let outcome = fault.unwrap_or("verified");
             self.metrics.verification.outcomes.with_label_values(&[mirror, outcome]).inc();
         }
-        let asset = &work.release.asset(work.copy.asset).name;
+        let asset = &*work.release.asset(work.copy.asset).name;
         let (product, version) = (&work.copy.release.product, &work.copy.release.version);
         let purpose = purpose.as_str();
         match wrong {

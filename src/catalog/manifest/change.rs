@@ -4,23 +4,44 @@ use std::collections::HashMap;
 
 use super::{Manifest, ManifestAsset};
 use crate::catalog::json::PROBLEMS_MAX;
-use crate::model::{AssetPath, ProductName, Sha256, Version};
+use crate::model::{ProductName, Sha256, Sha512, Version};
 
-/// What a newer manifest of the same release says differently.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Assets that are new.
-    pub added: Vec<AssetPath>,
-    /// Whether the channels differ.
-    pub channels: bool,
-    /// Whether anything else differs that is neither a name, a size, a digest nor a channel.
-    pub labels: bool,
+/// What must not change of a release that is published.
+#[derive(Debug)]
+pub struct Published<'p> {
+    /// Whose release.
+    pub product: &'p ProductName,
+    /// Which release, as published.
+    pub version: &'p Version,
+    /// Its files.
+    pub assets: Vec<PublishedAsset<'p>>,
 }
 
-impl Change {
-    /// Whether nothing differs.
-    pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
+/// What must not change of a file that is published.
+#[derive(Debug)]
+pub struct PublishedAsset<'p> {
+    /// Its name within the release.
+    pub name: &'p str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: &'p Sha256,
+    /// Its SHA-512, where it was given.
+    pub sha512: Option<&'p Sha512>,
+}
+
+impl<'p> From<&'p ManifestAsset> for PublishedAsset<'p> {
+    fn from(asset: &'p ManifestAsset) -> Self {
+        let sha512 = asset.sha512.as_deref();
+        Self { name: &asset.name, size: asset.size, sha256: &asset.sha256, sha512 }
+    }
+}
+
+impl Manifest {
+    /// What must not change once this is published.
+    pub fn published(&self) -> Published<'_> {
+        let assets = self.assets.iter().map(PublishedAsset::from).collect();
+        Published { product: &self.product, version: &self.version, assets }
     }
 }
 
@@ -43,13 +64,13 @@ pub enum ImmutabilityBreach {
     #[error("{name}: was published and is missing now; publish a new version instead")]
     Left {
         /// Which asset.
-        name: AssetPath,
+        name: Box<str>,
     },
     /// A size has changed.
     #[error("{name}: was published with {old} bytes and has {new} now; publish a new version instead")]
     Size {
         /// Which asset.
-        name: AssetPath,
+        name: Box<str>,
         /// Bytes as published.
         old: u64,
         /// Bytes now.
@@ -59,7 +80,7 @@ pub enum ImmutabilityBreach {
     #[error("{name}: was published with SHA-256 {old} and has {new} now; publish a new version instead")]
     Sha256 {
         /// Which asset.
-        name: AssetPath,
+        name: Box<str>,
         /// As published.
         old: Sha256,
         /// Now.
@@ -69,7 +90,7 @@ pub enum ImmutabilityBreach {
     #[error("{name}: was published with SHA-512 {old} and has {new} now; publish a new version instead")]
     Sha512 {
         /// Which asset.
-        name: AssetPath,
+        name: Box<str>,
         /// As published, in hexadecimal.
         old: String,
         /// Now, in hexadecimal, or `none`.
@@ -81,7 +102,7 @@ pub enum ImmutabilityBreach {
     )]
     Added {
         /// Which asset.
-        name: AssetPath,
+        name: Box<str>,
     },
     /// The list of breaches was cut.
     #[error("and {count} more")]
@@ -91,13 +112,18 @@ pub enum ImmutabilityBreach {
     },
 }
 
-/// What `new` changes in the published release `old`. `sealed`: a channel has pointed to it already.
+/// How many assets `new` adds to the published release `old`. `sealed`: a channel has pointed to it already. Channels
+/// and labels may change.
 ///
 /// # Errors
 /// When `new` breaks the immutability of releases: the first twenty breaches, then how many more.
-pub fn changes(old: &Manifest, new: &Manifest, sealed: bool) -> Result<Change, Vec<ImmutabilityBreach>> {
+pub fn additions(
+    old: &Published<'_>,
+    new: &Manifest,
+    sealed: bool,
+) -> Result<usize, Vec<ImmutabilityBreach>> {
     // The spelling counts: `v1.8.2` and `1.8.2` are one version, whose files lie in two places.
-    if (&old.product, old.version.as_str()) != (&new.product, new.version.as_str()) {
+    if (old.product, old.version.as_str()) != (&new.product, new.version.as_str()) {
         return Err(vec![ImmutabilityBreach::Release {
             old_product: old.product.clone(),
             old_version: old.version.clone(),
@@ -105,60 +131,37 @@ pub fn changes(old: &Manifest, new: &Manifest, sealed: bool) -> Result<Change, V
             new_version: new.version.clone(),
         }]);
     }
-    let mut change =
-        Change { channels: old.channels != new.channels, labels: labels_differ(old, new), added: Vec::new() };
+    let mut added = 0;
     let mut breaches = Breaches::default();
-    let mut left: HashMap<&AssetPath, &ManifestAsset> =
-        old.assets.iter().map(|asset| (&asset.name, asset)).collect();
+    let mut left: HashMap<&str, &PublishedAsset<'_>> =
+        old.assets.iter().map(|asset| (asset.name, asset)).collect();
     for asset in &new.assets {
-        match left.remove(&asset.name) {
-            Some(published) => {
-                change.labels |= asset_labels_differ(published, asset);
-                compare(published, asset, &mut breaches);
-            }
-            None if sealed => breaches.push(ImmutabilityBreach::Added { name: asset.name.clone() }),
-            None => change.added.push(asset.name.clone()),
+        match left.remove(asset.name.as_str()) {
+            Some(published) => compare(published, asset, &mut breaches),
+            None if sealed => breaches.push(ImmutabilityBreach::Added { name: asset.name.as_str().into() }),
+            None => added += 1,
         }
     }
-    for asset in old.assets.iter().filter(|asset| left.contains_key(&asset.name)) {
-        breaches.push(ImmutabilityBreach::Left { name: asset.name.clone() });
+    for asset in old.assets.iter().filter(|asset| left.contains_key(asset.name)) {
+        breaches.push(ImmutabilityBreach::Left { name: asset.name.into() });
     }
-    breaches.finish().map_or(Ok(change), Err)
+    breaches.finish().map_or(Ok(added), Err)
 }
 
-fn compare(old: &ManifestAsset, new: &ManifestAsset, breaches: &mut Breaches) {
-    let name = || old.name.clone();
+fn compare(old: &PublishedAsset<'_>, new: &ManifestAsset, breaches: &mut Breaches) {
+    let name = || old.name.into();
     if old.size != new.size {
         breaches.push(ImmutabilityBreach::Size { name: name(), old: old.size, new: new.size });
     }
-    if old.sha256 != new.sha256 {
-        breaches.push(ImmutabilityBreach::Sha256 { name: name(), old: old.sha256, new: new.sha256 });
+    if *old.sha256 != new.sha256 {
+        breaches.push(ImmutabilityBreach::Sha256 { name: name(), old: *old.sha256, new: new.sha256 });
     }
-    if let Some(published) = &old.sha512
-        && new.sha512.as_ref() != Some(published)
+    if let Some(published) = old.sha512
+        && new.sha512.as_deref() != Some(published)
     {
         let now = new.sha512.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         breaches.push(ImmutabilityBreach::Sha512 { name: name(), old: published.to_string(), new: now });
     }
-}
-
-fn labels_differ(old: &Manifest, new: &Manifest) -> bool {
-    old.published_at != new.published_at
-        || old.tagged_at != new.tagged_at
-        || old.notes_url != new.notes_url
-        || old.pipeline != new.pipeline
-        || old.withdrawn != new.withdrawn
-        || old.expects != new.expects
-        || old.extra != new.extra
-}
-
-fn asset_labels_differ(old: &ManifestAsset, new: &ManifestAsset) -> bool {
-    old.platforms != new.platforms
-        || old.kind != new.kind
-        || old.sidecars != new.sidecars
-        || old.provenance != new.provenance
-        || old.extra != new.extra
-        || (old.sha512.is_none() && new.sha512.is_some())
 }
 
 #[derive(Default)]

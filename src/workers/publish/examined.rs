@@ -1,14 +1,15 @@
 //! What is known of a release beside its manifest and its copies: what was found while whole files went by.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::published_checksums::{CHECKSUMS_MAX, is_checksums_name};
 use crate::catalog::signature::SIGNATURE_SUFFIX;
-use crate::catalog::{Asset, Release, ReleaseId};
+use crate::catalog::{Asset, AssetName, Release, ReleaseId};
 use crate::config::MinisignKey;
 use crate::health::{Blocks, Copies};
 use crate::model::{AssetIndex, ProductName, Sha256, SignatureState, Timestamp, Version};
@@ -28,9 +29,20 @@ pub struct Examined {
     /// Digest of the trusted keys that the signatures were verified with.
     pub keys: String,
     /// Signatures that were verified, or failed to.
-    pub signatures: BTreeMap<String, SignatureState>,
+    pub signatures: BTreeMap<AssetName, SignatureState>,
     /// Published files of checksums that were read: what in them contradicts the manifest, or nothing.
     pub checksums: BTreeMap<String, Option<String>>,
+}
+
+impl Examined {
+    /// The same, of a release of these assets.
+    pub(super) fn of(self, release: &Release) -> Self {
+        // There may be a signature for every other asset: the names are the release's own.
+        let own = |(name, state): (AssetName, SignatureState)| {
+            Some((release.asset(release.by_name(&name)?).name.clone(), state))
+        };
+        Self { signatures: self.signatures.into_iter().filter_map(own).collect(), ..self }
+    }
 }
 
 /// The asset that is the signature of another.
@@ -108,16 +120,25 @@ impl World {
         for (product, version, body) in examined {
             if let Some(known) = self.releases.get_mut(&ReleaseId { product, version }) {
                 // What cannot be read is examined again.
-                known.examined = serde_json::from_slice(&body).unwrap_or_default();
+                let examined: Examined = serde_json::from_slice(&body).unwrap_or_default();
+                known.examined = examined.of(&known.release);
             }
         }
         self.await_examinations();
-        let assets = self.releases.values().flat_map(|known| &known.release.assets);
-        let published: HashSet<Sha256> = assets.map(|asset| asset.sha256).collect();
-        let (known, gone): (HashSet<_>, HashSet<_>) =
-            blocks.into_iter().partition(|sha256| published.contains(sha256));
-        self.blocks = known;
-        self.dirty.other.extend(gone.into_iter().map(|sha256| Observation::BlocksGone { sha256 }));
+        if blocks.is_empty() {
+            return;
+        }
+        let mut stored: FxHashMap<Sha256, bool> = blocks.into_iter().map(|sha256| (sha256, false)).collect();
+        for Known { release, blocks, .. } in self.releases.values_mut() {
+            for (index, asset) in (0..).zip(&release.assets) {
+                if let Some(is_published) = stored.get_mut(&asset.sha256) {
+                    *is_published = true;
+                    blocks.insert(index);
+                }
+            }
+        }
+        let gone = stored.into_iter().filter(|(_, is_published)| !is_published);
+        self.dirty.other.extend(gone.map(|(sha256, _)| Observation::BlocksGone { sha256 }));
     }
 
     /// Finds what has to be examined still, in every release.
@@ -139,7 +160,7 @@ impl World {
             Some(Sidecar { url, asset: sidecar, keys: Arc::clone(&self.prepared.keys) })
         });
         Examine {
-            blocks: Blocks::are_worth_it(asset.size) && !self.blocks.contains(&asset.sha256),
+            blocks: Blocks::are_worth_it(asset.size) && !known.blocks.has(copy.asset),
             signature,
             checksums: known.is_unread(asset),
             sample: None,
@@ -152,7 +173,7 @@ impl World {
         let release = known.release.clone();
         let asset = release.asset(copy.asset);
         if let Some(blocks) = found.blocks
-            && self.blocks.insert(asset.sha256)
+            && known.blocks.insert(copy.asset)
         {
             self.dirty.other.push(Observation::Blocks { sha256: asset.sha256, body: blocks.to_bytes() });
         }
@@ -161,7 +182,7 @@ impl World {
         let keys = &self.prepared.config.origin.trusted_keys;
         // A verdict of before the keys changed is of the wrong keys.
         if let Some(state) = found.signature.filter(|_| copy.epoch >= self.keys_from) {
-            is_new |= known.examined.signatures.insert(name.clone(), state) != Some(state);
+            is_new |= known.examined.signatures.insert(asset.name.clone(), state) != Some(state);
             known.examined.keys = fingerprint(keys);
             if is_new && state.is_wrong() {
                 tracing::warn!(%product, %version, asset = name, reason = %state, "a signature is wrong");

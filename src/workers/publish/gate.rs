@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::ReleaseId;
 use crate::config::GateMode;
-use crate::model::{Check, ProductName, SignatureState, Timestamp, Version};
+use crate::model::{Check, ProductName, Timestamp, Version};
 use crate::workers::report::Report;
 
 use super::propagation::seconds;
@@ -230,5 +230,5 @@ impl World {
 /// Assets whose signatures say that they must not be trusted.
 fn wrong_signatures(known: &Known) -> Missing {
     let wrong = known.examined.signatures.iter().filter(|(_, state)| state.is_wrong());
-    wrong.map(|(asset, state): (&String, &SignatureState)| format!("{asset}: {state}")).collect()
+    wrong.map(|(asset, state)| format!("{asset}: {state}")).collect()
 }

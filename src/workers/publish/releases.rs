@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::catalog::index::ManifestPath;
-use crate::catalog::manifest::{Manifest, changes};
+use crate::catalog::manifest::{Manifest, additions};
 use crate::catalog::{Release, ReleaseId};
-use crate::model::{AssetIndex, OriginFault, ProductName, Sha256, Timestamp};
+use crate::model::{AssetIndex, AssetSet, OriginFault, ProductName, Sha256, Timestamp};
 use crate::store::{KnownManifest, Observation};
 use crate::workers::fact::{Listed, OriginRefusal, ReadManifest};
 
@@ -29,8 +29,6 @@ pub struct Known {
     pub(super) counted_from: u64,
     /// What it holds.
     pub release: Arc<Release>,
-    /// The manifest as published.
-    pub body: Bytes,
     /// When it was seen first.
     pub first_seen: Timestamp,
     /// What is odd about the manifest.
@@ -39,6 +37,8 @@ pub struct Known {
     pub(super) withdrawn: Option<String>,
     /// What is known of it beside its manifest and its copies.
     pub(super) examined: Examined,
+    /// Files whose blocks are in the store. A file that another release has as well counts for each.
+    pub(super) blocks: AssetSet,
     /// Assets that are to be examined still, and from when on they may be hashed for that alone.
     pub(super) unexamined: BTreeMap<AssetIndex, Timestamp>,
     /// What the manifest says, as far as the gate goes.
@@ -57,11 +57,11 @@ impl Known {
             number,
             counted_from: epoch,
             release,
-            body: read.body,
             first_seen,
             warnings: read.warnings,
             withdrawn,
             examined: Examined::default(),
+            blocks: AssetSet::default(),
             unexamined: BTreeMap::new(),
             content,
             unlisted: 0,
@@ -112,7 +112,7 @@ impl World {
             Some(known) if known.release.manifest_sha256 == read.sha256 => return Ok(()),
             Some(known) => {
                 let sealed = self.sealed.contains(&id);
-                self.check_immutable(known, &read.manifest, sealed).map_err(|detail| OriginRefusal {
+                check_immutable(&known.release, &read.manifest, sealed).map_err(|detail| OriginRefusal {
                     reason: OriginFault::ChangedAfterPublication,
                     detail,
                 })?;
@@ -138,7 +138,10 @@ impl World {
         );
         if let Some(before) = self.releases.get(&id) {
             let now_at = positions(&before.release, &known.release);
-            known.examined = before.examined.clone();
+            known.examined = before.examined.clone().of(&known.release);
+            let place = |old: AssetIndex| now_at.get(old as usize).copied();
+            known.blocks =
+                before.blocks.iter().filter_map(place).filter(|at| *at != AssetIndex::MAX).collect();
             self.move_copies(&id, number, &now_at, known.release.assets.len() as AssetIndex);
             known.counted_from = self.epoch;
         }
@@ -157,14 +160,6 @@ impl World {
             products.entry(&id.product).or_default().push(known);
         }
         products
-    }
-
-    fn check_immutable(&self, known: &Known, new: &Manifest, sealed: bool) -> Result<(), String> {
-        let old = ReadManifest::parse(known.body.clone())?;
-        changes(&old.manifest, new, sealed).map(drop).map_err(|breaches| {
-            let breaches: Vec<String> = breaches.iter().map(ToString::to_string).collect();
-            format!("a published release does not change: {}", breaches.join("; "))
-        })
     }
 
     pub(super) fn retire_unlisted(&mut self, listing: &BTreeMap<String, Listed>) {
@@ -217,6 +212,13 @@ impl World {
         }
         &self.priority
     }
+}
+
+fn check_immutable(old: &Release, new: &Manifest, sealed: bool) -> Result<(), String> {
+    additions(&old.published(), new, sealed).map(drop).map_err(|breaches| {
+        let breaches: Vec<String> = breaches.iter().map(ToString::to_string).collect();
+        format!("a published release does not change: {}", breaches.join("; "))
+    })
 }
 
 /// Where each asset of the old release stands in the new one.

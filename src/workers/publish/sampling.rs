@@ -118,7 +118,9 @@ impl World {
 
     /// The blocks of this file are not known after all: all of it is hashed, and they are recorded.
     pub(super) fn hash_instead(&mut self, work: &mut Work) {
-        self.blocks.remove(&work.release.asset(work.copy.asset).sha256);
+        if let Some(known) = self.releases.get_mut(&work.copy.release) {
+            known.blocks.remove(work.copy.asset);
+        }
         work.purpose = Purpose::Recheck;
         work.examine = self.examine(&work.copy);
     }

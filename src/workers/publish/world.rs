@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Ready};
 use crate::health::{Copies, Standing};
-use crate::model::{ChannelName, MirrorName, ProductName, Sha256, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
 use crate::workers::fact::Fact;
 use crate::workers::handle::Looks;
@@ -97,8 +97,6 @@ pub struct World {
     pub(super) awaited: HashSet<ReleaseId>,
     /// When moves of channels were last looked for; `None`: an order came since.
     pub(super) looked_for_moves_at: Option<Timestamp>,
-    /// Files whose blocks are in the store.
-    pub(super) blocks: HashSet<Sha256>,
     /// Signatures that were looked at before this epoch were verified with other keys.
     pub(super) keys_from: u64,
     /// What each tier wants.
@@ -128,7 +126,6 @@ impl World {
             priority: Vec::new(),
             awaited: HashSet::new(),
             looked_for_moves_at: None,
-            blocks: HashSet::new(),
             keys_from: 0,
             wanted: Wanted::default(),
             dirty: Dirty::default(),
