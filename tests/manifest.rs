@@ -177,6 +177,12 @@ fn all_problems_are_told_at_once_up_to_twenty() {
 }
 
 #[test]
+fn more_bytes_than_are_ever_read_are_no_manifest() {
+    let refused = refusal(&vec![b' '; (64 << 20) + 1]);
+    assert!(refused.contains("publish the files as several releases"), "{refused}");
+}
+
+#[test]
 fn more_assets_than_the_bound_are_refused_without_being_kept() {
     let text =
         format!(r#"{{"schema":1,"product":"tool","version":"1","assets":[{}1]}}"#, "1,".repeat(2_000_000));

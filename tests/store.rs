@@ -127,13 +127,14 @@ fn the_last_observation_counts_and_what_is_gone_stays_gone(open: Open) {
     let expected =
         ["tool-1/v1.1 [9; 40] 9", "tool-1/v1.2 [1; 40] 1", "mirror-1 [3]", "mirror-2 [2]"].map(String::from);
     let mut expected: Vec<_> = expected.into();
-    expected.extend(["mirror-1 tool-1/v1.1 [5; 9]", "mirror-1 tool-1/v1.2 [1; 9]"].map(String::from));
+    expected.extend(["mirror-1 tool-1/1.1 [5; 9]", "mirror-1 tool-1/1.2 [1; 9]"].map(String::from));
     expected.sort();
     assert_eq!(facts, expected);
     store.record(&[Observation::MirrorGone { mirror: mirror(1) }]).unwrap();
     drop(store);
     let (_, loaded) = open(folder.path());
-    assert_eq!((loaded.copies.len(), loaded.standings), (0, vec![(mirror(2), vec![2])]));
+    assert_eq!(loaded.standings, vec![(mirror(2), vec![2])]);
+    assert!(!crate::facts(&loaded).iter().any(|fact| fact.contains("mirror-1")));
 }
 
 /// Observations as sorted lines.
@@ -148,10 +149,13 @@ fn facts(loaded: &Loaded) -> Vec<String> {
         .iter()
         .map(|m| format!("{}/{} {} {}", m.product, m.version, body(&m.body), m.first_seen.as_millis()));
     let standings = loaded.standings.iter().map(|(mirror, bytes)| format!("{mirror} {}", body(bytes)));
-    let copies = loaded
-        .copies
-        .iter()
-        .map(|(mirror, product, version, bytes)| format!("{mirror} {product}/{version} {}", body(bytes)));
+    let copies = loaded.copies.releases.iter().flat_map(|held| {
+        let mirrors = &loaded.copies.mirrors;
+        let line = move |(mirror, bytes): (u32, &[u8])| {
+            format!("{} {}/{} {}", mirrors[mirror as usize], held.product, held.version, body(bytes))
+        };
+        held.within(0..u32::MAX).map(line)
+    });
     let mut facts: Vec<String> = manifests.chain(standings).chain(copies).collect();
     facts.sort();
     facts

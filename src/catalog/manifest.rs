@@ -11,8 +11,8 @@ use crate::model::{AssetPath, ChannelName, ProductName, Sha256, Sha512, Timestam
 pub use super::json::{Problem, Problems};
 pub use change::{ImmutabilityBreach, Published, PublishedAsset, additions};
 
-/// Largest manifest that is read, in bytes.
-pub const MANIFEST_BYTES_MAX: usize = 512 << 20;
+/// Largest manifest that is written or read, in bytes: some 300,000 assets. The store keeps them whole.
+pub const MANIFEST_BYTES_MAX: usize = 64 << 20;
 /// Most assets of a release.
 pub const ASSETS_MAX: usize = 2_000_000;
 /// Largest size of an asset, and of a release, in bytes: what JSON numbers carry exactly everywhere (RFC 8259 section 6).
@@ -24,7 +24,10 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// More than [`MANIFEST_BYTES_MAX`].
-    #[error("the manifest has {bytes} bytes, more than the {MANIFEST_BYTES_MAX} that are read")]
+    #[error(
+        "the manifest has {bytes} bytes, more than the {MANIFEST_BYTES_MAX} that are read; publish the files as several \
+         releases"
+    )]
     TooLarge {
         /// How many there are.
         bytes: usize,

@@ -22,7 +22,7 @@ mod walks;
 #[path = "../../tests/support/mmdb.rs"]
 mod mmdb;
 
-pub use forwarded::{Forwarded, Proxies, Scheme};
+pub use forwarded::{Forwarded, Scheme};
 pub use geoip::{GeoIpError, GeoIpFile, GeoIpUse, GeoRanges};
 pub use locator::{LocateError, Locator, Sources};
 pub use network::{canonical_network, client_network, sticky_key};

@@ -21,6 +21,7 @@ mod observation;
 mod opening;
 mod order;
 mod sqlite;
+mod stored_copies;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -31,6 +32,7 @@ pub use error::StoreError;
 pub use observation::{BODY_MAX, KnownManifest, Observation};
 pub use opening::{Loaded, OpenNote};
 pub use order::{Action, NewOrder, Order};
+pub use stored_copies::{ReleaseCopies, StoredCopies};
 
 use folder::Folder;
 use journal::Journal;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{KnownManifest, Order};
+use super::{KnownManifest, Order, StoredCopies};
 use crate::model::{MirrorName, ProductName, Sha256, Version};
 
 /// Everything the store holds, as it was when it was opened.
@@ -16,7 +16,7 @@ pub struct Loaded {
     /// How mirrors stood.
     pub standings: Vec<(MirrorName, Vec<u8>)>,
     /// What mirrors held, one entry per mirror and release.
-    pub copies: Vec<(MirrorName, ProductName, Version, Vec<u8>)>,
+    pub copies: StoredCopies,
     /// What is known of releases beside their manifests.
     pub examined: Vec<(ProductName, Version, Vec<u8>)>,
     /// Files whose blocks are known; [`super::Store::blocks`] reads them.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::catalog::index::{INDEX_BYTES_MAX, INDEX_FILE, Index, ParsedIndex};
-use crate::catalog::manifest::MANIFEST_FILE;
+use crate::catalog::manifest::{MANIFEST_BYTES_MAX, MANIFEST_FILE};
 use crate::catalog::signature::{SIGNATURE_BYTES_MAX, SIGNATURE_SUFFIX, TrustedComment, TrustedKeys};
 use crate::config::{Origin, OriginAt};
 use crate::fetch::Fetcher;
@@ -23,7 +23,7 @@ use super::fact::{Fact, Listed, OriginRefusal, ReadManifest, Reading};
 use super::handle::Handle;
 
 /// Largest manifest that is read, in bytes.
-const MANIFEST_MAX: u64 = 64 << 20;
+const MANIFEST_MAX: u64 = MANIFEST_BYTES_MAX as u64;
 /// Largest index that is read, in bytes.
 const INDEX_MAX: u64 = INDEX_BYTES_MAX as u64;
 /// Largest signature that is read, in bytes.

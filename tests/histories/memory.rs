@@ -1,9 +1,11 @@
 //! Where a history's service remembers: the real store, or the same in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use waypost::model::{MirrorName, ProductName, Version};
-use waypost::store::{KnownManifest, Loaded, NewOrder, Observation, Order, Store};
+use waypost::store::{
+    KnownManifest, Loaded, NewOrder, Observation, Order, ReleaseCopies, Store, StoredCopies,
+};
 
 /// What was recorded, kept in memory.
 #[derive(Debug, Default)]
@@ -64,14 +66,29 @@ impl Memory {
 
 impl Recorded {
     fn load(&self) -> Loaded {
-        let copies = self.copies.iter();
         Loaded {
             orders: self.orders.clone(),
             manifests: self.manifests.values().cloned().collect(),
             standings: self.standings.iter().map(|(m, body)| (m.clone(), body.clone())).collect(),
-            copies: copies.map(|((m, p, v), body)| (m.clone(), p.clone(), v.clone(), body.clone())).collect(),
+            copies: self.copies(),
             ..Loaded::default()
         }
+    }
+
+    fn copies(&self) -> StoredCopies {
+        let mirrors: BTreeSet<&MirrorName> = self.copies.keys().map(|(mirror, _, _)| mirror).collect();
+        let mut stored = StoredCopies::of(mirrors.iter().copied().cloned().collect());
+        let releases: HashSet<_> =
+            self.copies.keys().map(|(_, product, version)| (product, version)).collect();
+        for (product, version) in releases {
+            let mut held = ReleaseCopies::new(product.clone(), version.clone());
+            for (place, mirror) in (0..).zip(&mirrors) {
+                let key = (MirrorName::clone(mirror), product.clone(), version.clone());
+                self.copies.get(&key).into_iter().for_each(|body| held.push(place, body));
+            }
+            stored.releases.push(held);
+        }
+        stored
     }
 
     fn take(&mut self, observation: &Observation) {

@@ -126,7 +126,7 @@ impl Oracle {
                 Observation::Standing { mirror, body: vec![body] }
             }
             3 => {
-                let line = format!("{mirror} {release} [{body}; 9]");
+                let line = format!("{mirror} {product}/{} [{body}; 9]", version.bare());
                 self.facts.insert(format!("{mirror} {release}"), line);
                 copies(b, a, b, body)
             }

@@ -5,8 +5,9 @@ use std::os::unix::fs::FileExt;
 
 use rusqlite::Connection;
 
+use super::MIGRATIONS;
 use crate::model::{MirrorName, ProductName, Timestamp, Version};
-use crate::store::{Action, NewOrder, Observation, OpenNote, Order, Store, StoreError};
+use crate::store::{Action, NewOrder, Observation, OpenNote, Order, Store, StoreError, StoredCopies};
 
 fn drain(reason: String) -> NewOrder {
     let action = Action::MirrorDrain { mirror: MirrorName::new("fra").unwrap() };
@@ -115,28 +116,88 @@ fn a_hundred_thousand_entries_open_within_a_second_or_so() {
     let start = std::time::Instant::now();
     let (_, loaded) = Store::open(folder.path()).unwrap();
     let took = start.elapsed();
-    assert_eq!(loaded.copies.len(), batch.len());
+    let entries: usize = loaded.copies.releases.iter().map(|held| held.within(0..100).count()).sum();
+    assert_eq!(entries, batch.len());
     println!("opened 100,000 entries in {took:?}");
     // Generous: an unoptimised build on a busy machine.
     assert!(took.as_secs() < 10, "{took:?}");
 }
 
 #[test]
-fn a_database_of_an_older_schema_is_brought_up_to_date_with_all_it_holds() {
+fn a_database_of_any_older_schema_is_brought_up_to_date_with_all_it_holds() {
+    for schema in 1..MIGRATIONS.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(folder.path()).unwrap();
+        let order = store.append(drain("kept".into())).unwrap();
+        drop(store);
+        let path = folder.path().join("waypost.db");
+        let line: String = Connection::open(&path)
+            .and_then(|database| database.query_row("SELECT line FROM orders", [], |row| row.get(0)))
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let database = Connection::open(&path).unwrap();
+        database.execute_batch(&MIGRATIONS[..schema].concat()).unwrap();
+        database.pragma_update(None, "user_version", schema as i64).unwrap();
+        database.execute("INSERT INTO orders VALUES (1, ?1)", [line]).unwrap();
+        let rows = "INSERT INTO standings VALUES ('fra', x'010203');
+            INSERT INTO copies VALUES ('fra', 'tool', '1.0', 'v1.0', x'04'), ('sin', 'tool', '1.0', 'v1.0', x'0506'),
+                ('fra', 'tool', '2.0', '2.0', x'07');";
+        database.execute_batch(rows).unwrap();
+        drop(database);
+        let (mut store, loaded) = Store::open(folder.path()).unwrap();
+        assert_eq!((loaded.orders, loaded.notes), (vec![order], vec![]), "schema {schema}");
+        assert_eq!(loaded.standings, [(MirrorName::new("fra").unwrap(), vec![1, 2, 3])]);
+        assert_eq!(
+            copies(&loaded.copies),
+            ["fra tool 1.0 [4]", "fra tool 2.0 [7]", "sin tool 1.0 [5, 6]"],
+            "schema {schema}"
+        );
+        store.record(&[Observation::Single { name: "index_sequence", body: vec![4] }]).unwrap();
+        drop(store);
+        let (_, loaded) = Store::open(folder.path()).unwrap();
+        assert_eq!(loaded.singles, [("index_sequence".to_owned(), vec![4])]);
+    }
+}
+
+/// Entries as sorted lines.
+fn copies(stored: &StoredCopies) -> Vec<String> {
+    let lines = stored.releases.iter().flat_map(|held| {
+        held.within(0..u32::MAX).map(move |(mirror, body)| {
+            format!("{} {} {} {body:?}", stored.mirrors[mirror as usize], held.product, held.version)
+        })
+    });
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn rows_of_what_is_gone_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = Store::open(folder.path()).unwrap();
-    let order = store.append(drain("kept".into())).unwrap();
-    let standing = Observation::Standing { mirror: MirrorName::new("fra").unwrap(), body: vec![1, 2, 3] };
-    store.record(std::slice::from_ref(&standing)).unwrap();
-    let older = "DROP TABLE examined; DROP TABLE blocks; DROP TABLE singles; PRAGMA user_version = 1;";
-    store.database.connection.execute_batch(older).unwrap();
-    drop(store);
-    let (mut store, loaded) = Store::open(folder.path()).unwrap();
-    assert_eq!((loaded.orders, loaded.notes), (vec![order], vec![]));
-    assert_eq!(loaded.standings, [(MirrorName::new("fra").unwrap(), vec![1, 2, 3])]);
-    let single = Observation::Single { name: "index_sequence", body: vec![4] };
-    store.record(&[single]).unwrap();
-    drop(store);
-    let (_, loaded) = Store::open(folder.path()).unwrap();
-    assert_eq!(loaded.singles, [("index_sequence".to_owned(), vec![4])]);
+    let tool = ProductName::new("tool").unwrap();
+    let version = |text: &str| Version::parse(text).unwrap();
+    let mirrors = ["fra", "sin"].map(|name| MirrorName::new(name).unwrap());
+    let held = mirrors.iter().flat_map(|mirror| {
+        ["1.0", "2.0"].map(|text| Observation::Copies {
+            mirror: mirror.clone(),
+            product: tool.clone(),
+            version: version(text),
+            body: vec![1],
+        })
+    });
+    store.record(&held.collect::<Vec<_>>()).unwrap();
+    let gone = Observation::ManifestGone { product: tool.clone(), version: version("v1.0") };
+    store.record(&[gone, Observation::MirrorGone { mirror: mirrors[0].clone() }]).unwrap();
+    let count = |sql: &str| store.database.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    let left = ["copies", "mirrors", "releases"].map(|table| count(&format!("SELECT count(*) FROM {table}")));
+    assert_eq!(left, [1, 1, 1]);
+    let plan =
+        "EXPLAIN QUERY PLAN DELETE FROM copies WHERE release IN (SELECT id FROM releases) AND mirror = 1";
+    let mut plan = store.database.connection.prepare(plan).unwrap();
+    let steps: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+    assert!(
+        steps[0].contains("(release=? AND mirror=?)"),
+        "a mirror's rows are not looked for in all: {steps:?}"
+    );
 }

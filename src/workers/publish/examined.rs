@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::published_checksums::{CHECKSUMS_MAX, is_checksums_name};
 use crate::catalog::signature::SIGNATURE_SUFFIX;
-use crate::catalog::{Asset, AssetName, Release, ReleaseId};
+use crate::catalog::{Asset, AssetName, Release};
 use crate::config::MinisignKey;
 use crate::health::{Blocks, Copies};
-use crate::model::{AssetIndex, ProductName, Sha256, SignatureState, Timestamp, Version};
+use crate::model::{AssetIndex, Sha256, SignatureState, Timestamp};
 use crate::store::Observation;
+use crate::tasks::on_all_cores;
 use crate::workers::fact::{CopyRef, Examine, Found, Sidecar};
 
 use super::releases::Known;
@@ -111,20 +112,8 @@ impl Known {
 }
 
 impl World {
-    /// Takes in what was known before the restart. Blocks of files that no release has any more go.
-    pub(super) fn load_examined(
-        &mut self,
-        examined: Vec<(ProductName, Version, Vec<u8>)>,
-        blocks: Vec<Sha256>,
-    ) {
-        for (product, version, body) in examined {
-            if let Some(known) = self.releases.get_mut(&ReleaseId { product, version }) {
-                // What cannot be read is examined again.
-                let examined: Examined = serde_json::from_slice(&body).unwrap_or_default();
-                known.examined = examined.of(&known.release);
-            }
-        }
-        self.await_examinations();
+    /// Takes in which files' blocks are in the store. Those of files that no release has any more go.
+    pub(super) fn load_blocks(&mut self, blocks: Vec<Sha256>) {
         if blocks.is_empty() {
             return;
         }
@@ -143,11 +132,11 @@ impl World {
 
     /// Finds what has to be examined still, in every release.
     pub(super) fn await_examinations(&mut self) {
-        for (id, known) in &mut self.releases {
-            if known.await_examination(&self.prepared.config.origin.trusted_keys) {
-                self.dirty.examined.insert(id.clone());
-            }
-        }
+        let keys = &self.prepared.config.origin.trusted_keys;
+        let of_other_keys = on_all_cores(self.releases.iter_mut().collect::<Vec<_>>(), |(id, known)| {
+            known.await_examination(keys).then(|| id.clone())
+        });
+        self.dirty.examined.extend(of_other_keys.into_iter().flatten());
     }
 
     /// What to look at beside the digest while this copy is hashed.

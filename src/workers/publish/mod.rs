@@ -17,6 +17,7 @@ mod numbers;
 mod origin;
 mod propagation;
 mod releases;
+mod remembered;
 mod reports;
 mod sampling;
 mod view;
@@ -37,6 +38,7 @@ use crate::snapshot::Published;
 use crate::store::{Action, NewOrder, Order, Store, StoreError};
 
 pub use self::channels::{Due, Readiness};
+pub use self::remembered::Remembered;
 pub use self::world::{Effects, World};
 
 use super::fact::{Call, Fact, Instruction, NextWork, Refused, Sample, Work};

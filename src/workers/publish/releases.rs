@@ -6,16 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::catalog::index::ManifestPath;
-use crate::catalog::manifest::{Manifest, additions};
+use crate::catalog::manifest::{MANIFEST_BYTES_MAX, Manifest, additions};
 use crate::catalog::{Release, ReleaseId};
 use crate::model::{AssetIndex, AssetSet, OriginFault, ProductName, Sha256, Timestamp};
-use crate::store::{KnownManifest, Observation};
+use crate::store::{BODY_MAX, KnownManifest, Observation};
 use crate::workers::fact::{Listed, OriginRefusal, ReadManifest};
 
 use super::examined::Examined;
 use super::gate::Content;
 use super::numbers::ReleaseNumber;
 use super::world::World;
+
+// Every manifest that is read can be recorded.
+const _: () = assert!(MANIFEST_BYTES_MAX <= BODY_MAX);
 
 /// A manifest that left a readable listing is retired after this many looks.
 const RETIRED_AFTER: u32 = 2;
@@ -49,7 +52,7 @@ pub struct Known {
 
 impl Known {
     /// Looks that begin in this epoch or later are of this release.
-    fn new(number: ReleaseNumber, read: ReadManifest, first_seen: Timestamp, epoch: u64) -> Self {
+    pub(super) fn new(number: ReleaseNumber, read: ReadManifest, first_seen: Timestamp, epoch: u64) -> Self {
         let release = Arc::new(Release::from_manifest(&read.manifest, read.sha256));
         let content = Content::of(&read.manifest);
         let withdrawn = read.manifest.withdrawn.clone();
@@ -75,27 +78,6 @@ impl Known {
 }
 
 impl World {
-    /// Takes in manifests that were known before the restart.
-    pub(super) fn load_manifests(&mut self, manifests: Vec<KnownManifest>) {
-        for known in manifests {
-            match ReadManifest::parse(known.body) {
-                Ok(read) => {
-                    let known = Known::new(self.numbers.take(), read, known.first_seen, self.epoch);
-                    self.views.touch_release(&known.release.id);
-                    self.releases.insert(known.release.id.clone(), known);
-                }
-                Err(why) => {
-                    let path = ManifestPath { product: known.product, version: known.version };
-                    tracing::error!(
-                        manifest = %path,
-                        why,
-                        "a stored manifest cannot be read; the origin's will be"
-                    );
-                }
-            }
-        }
-    }
-
     pub(super) fn publish_manifest(
         &mut self,
         path: &str,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Ready};
-use crate::health::{Copies, Standing};
+use crate::health::Standing;
 use crate::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
 use crate::store::{Action, Loaded, Observation, Order};
 use crate::workers::fact::Fact;
@@ -17,6 +17,7 @@ use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::numbers::Numbers;
 use super::origin::OriginState;
 use super::releases::Known;
+use super::remembered::Remembered;
 use super::view::Views;
 use super::wanted::Wanted;
 use super::withdrawals::OriginWithdrawals;
@@ -109,12 +110,18 @@ pub struct World {
 impl World {
     /// From what the store held.
     pub fn new(prepared: Box<Prepared>, loaded: Loaded, now: Timestamp) -> Self {
+        Self::resume(prepared, Remembered::new(loaded, now), now)
+    }
+
+    /// The same, where most of the work has been done while the configuration was compiled.
+    pub fn resume(prepared: Box<Prepared>, remembered: Remembered, now: Timestamp) -> Self {
+        let Remembered { releases, numbers, mirrors, rest: loaded } = remembered;
         let mut world = Self {
             epoch: 0,
-            mirrors: HashMap::new(),
+            mirrors,
             drained: BTreeSet::new(),
-            releases: HashMap::new(),
-            numbers: Numbers::default(),
+            releases,
+            numbers,
             pointers: BTreeMap::new(),
             history: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -133,25 +140,10 @@ impl World {
             views: Views::default(),
             prepared,
         };
-        world.load_manifests(loaded.manifests);
-        world.load_examined(loaded.examined, loaded.blocks);
+        world.releases.keys().for_each(|id| world.views.touch_release(id));
+        world.load_blocks(loaded.blocks);
+        world.await_examinations();
         world.load_sequence(&loaded.singles);
-        for (mirror, body) in loaded.standings {
-            // What cannot be read is of no place that is configured, and goes.
-            let stored: Option<StoredStanding> = serde_json::from_slice(&body).ok();
-            let (place, standing) = stored.map_or((String::new(), Standing::new(now)), |stored| {
-                (stored.place, stored.standing.restarted(now))
-            });
-            world.mirrors.insert(mirror, MirrorState::new(place, standing, 0));
-        }
-        for (mirror, product, version, body) in loaded.copies {
-            let id = ReleaseId { product, version };
-            let Some(known) = world.releases.get(&id) else { continue };
-            let Some(copies) = Copies::from_bytes(&body, known.release.assets.len() as u32) else { continue };
-            // Copies without a standing are of an unknown place.
-            let unknown = || MirrorState::new(String::new(), Standing::new(now), 0);
-            world.mirrors.entry(mirror).or_insert_with(unknown).put(known.number, copies);
-        }
         // A pass that was asked for goes on from the ledger; the order is not given a second time.
         let standing_orders =
             loaded.orders.iter().filter(|o| !matches!(o.action, Action::MirrorVerify { .. }));
