@@ -2,12 +2,13 @@
 import json
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
 from measure.context import Context
 from measure.rate import slice_of
 from measure.record import Figure, Section, spread
 from measure.references import everybody
-from measure.servers import CLIENT_CORE, Server, run
+from measure.servers import CLIENT_CORE, run
 
 NAME = "latency"
 PERCENTILES = ["p50", "p90", "p99", "p99.9"]
@@ -32,7 +33,8 @@ def measure(context: Context) -> Section:
     for n in range(context.options.rounds):
         order = tested if n % 2 == 0 else tested[::-1]
         # Every server of a round gets its requests at the same moments.
-        rounds.append({server.name: percentiles(context, server, Load(rate, context.options.seed + n)) for server in order})
+        rounds.append({server.name: percentiles(context, server.port, context.site.requests, Load(rate, context.options.seed + n))
+                       for server in order})
         context.say(f"  round {n + 1}: p99 " + ", ".join(f"{name} {of['p99']:,.0f} µs" for name, of in rounds[-1].items()))
     for server in tested:
         context.servers.stop(server.name)
@@ -40,10 +42,10 @@ def measure(context: Context) -> Section:
     return Section(NAME, figures(rounds, rate), series)
 
 
-def percentiles(context: Context, server: Server, load: Load) -> dict[str, float]:
+def percentiles(context: Context, port: int, requests: Path, load: Load, seconds: float = SECONDS) -> dict[str, float]:
     """Microseconds from the moment a request was due to its answer."""
-    said = run(["taskset", "-c", CLIENT_CORE, context.binaries["paced-client"], server.port, "--requests", context.site.requests,
-                "--rate", load.rate, "--seconds", SECONDS, "--seed", load.seed], timeout=60)
+    said = run(["taskset", "-c", CLIENT_CORE, context.binaries["paced-client"], port, "--requests", requests,
+                "--rate", load.rate, "--seconds", seconds, "--seed", load.seed], timeout=60)
     return json.loads(said)
 
 

@@ -5,6 +5,7 @@ import shutil
 import threading
 
 from measure.context import Context
+from measure.latency import Load, percentiles
 from measure.rate import SCRIPT
 from measure.record import Figure, Section, spread
 from measure.servers import CLIENT_CORE, run
@@ -15,7 +16,6 @@ NAME = "publishing"
 CHANGES, CHANGES_WITHIN = 21, 1800
 # Publications a second while requests are timed, and how long one slice of requests is.
 A_SECOND, SLICE = 10, 3
-ADDRESS = "93.184.216.34"
 
 # Kind of change, what it is called, the bound in milliseconds of work.
 KINDS = [
@@ -67,16 +67,15 @@ def timed_rounds(context: Context, world: World) -> tuple[list[tuple[float, floa
     service = Service(context.binaries["waypost"], world, world.head("publishing"))
     service.start(context.servers)
     service.read_origin()
-    urls = world.folder / "urls.txt"
-    urls.write_text("".join(f"http://127.0.0.1:{world.port}{path}\n" for path, _ in world.lines()))
     rate = saturating_rate(world) / 2
-    p99(context, world, rate)  # warms up, not counted
+    p99(context, world, Load(rate, 0))  # warms up, not counted
     rounds, orders = [], 0
     for n in range(max(7, context.options.rounds)):
         slices = {}
         for publishing in (n % 2 == 0, n % 2 == 1):
             with Publishing(service, publishing) as publisher:
-                slices[publishing] = p99(context, world, rate)
+                # Both slices of a round get their requests at the same moments.
+                slices[publishing] = p99(context, world, Load(rate, context.options.seed + n))
             orders += publisher.orders
         rounds.append((slices[False], slices[True]))
         context.say(f"  round {n + 1}: p99 {slices[False]:.0f} µs at rest, {slices[True]:.0f} µs under publishing")
@@ -90,14 +89,9 @@ def saturating_rate(world: World) -> float:
     return float(re.search(r"Requests/sec:\s*([\d.]+)", said).group(1))
 
 
-def p99(context: Context, world: World, rate: float) -> float:
-    """Of one slice at a constant rate, in microseconds, from every request's own time."""
-    log, connections = context.work / "latencies.txt", 8
-    log.unlink(missing_ok=True)
-    run(["taskset", "-c", CLIENT_CORE, "h2load", "--h1", "-c", connections, "-t1", "--rps", max(1, int(rate / connections)), "-D", SLICE,
-         "-H", f"X-Forwarded-For: {ADDRESS}", "-i", world.folder / "urls.txt", "--log-file", log], timeout=60)
-    times = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
-    return times[int(len(times) * 0.99)]
+def p99(context: Context, world: World, load: Load) -> float:
+    """Of one slice, in microseconds."""
+    return percentiles(context, world.port, world.requests, load, SLICE)["p99"]
 
 
 class Publishing:
