@@ -7,14 +7,14 @@ from pathlib import Path
 
 from measure import callgrind
 from measure.context import Context
-from measure.record import Failed, Figure, Section, number
+from measure.record import Failed, Figure, Section
 from measure.references import everybody
 from measure.servers import SERVER_CORE, Server
 
 NAME = "instructions"
 CONNECTIONS = 8
 # The difference between a long and a short run holds no start and no warming up.
-SHORT_RUN, LONG_RUN = 200, 400
+SHORT_RUN, LONG_RUN = 2_000, 22_000
 # Functions of the listing.
 SHOWN = 25
 
@@ -28,8 +28,9 @@ def measure(context: Context) -> Section:
     figures += [Figure(1, f"instructions, waypost / {name}", bound, True, waypost / counted[name], None, None, "times")
                 for name, bound in bounds.items()]
     of_waypost, of_bare = (functions(context, server) for server in servers[:2])
-    tables = [by_group(of_waypost, of_bare), by_function(of_waypost, of_bare)]
-    return Section(NAME, figures, {"per_request": counted, "tables": tables})
+    groups = by_group(of_waypost, of_bare)
+    tables = [group_table(groups), function_table(of_waypost, of_bare)]
+    return Section(NAME, figures, {"per_request": counted, "groups": groups, "tables": tables})
 
 
 def per_request(context: Context, server: Server) -> float:
@@ -62,22 +63,27 @@ def functions(context: Context, server: Server) -> Counter[str]:
     return callgrind.difference(long, short, LONG_RUN - SHORT_RUN)
 
 
-def by_group(waypost: Counter[str], bare: Counter[str]) -> dict:
-    """Instructions per request by the crate whose function spends them."""
+def by_group(waypost: Counter[str], bare: Counter[str]) -> dict[str, list[float]]:
+    """Instructions per request by the crate whose function spends them, of both servers; the dearest first."""
     groups: dict[str, list[float]] = {}
     for column, counts in enumerate((waypost, bare)):
         for function, count in counts.items():
-            groups.setdefault(callgrind.group(function), [0, 0])[column] += count
-    rows = [[name, number(round(one)), number(round(other)), f"{one - other:+,.0f}"]
-            for name, (one, other) in sorted(groups.items(), key=lambda item: -item[1][0]) if max(one, other) >= 10]
-    rows.append(["all", number(round(waypost.total())), number(round(bare.total())), f"{waypost.total() - bare.total():+,.0f}"])
-    return {"title": "Where the instructions go, by crate (of the function itself; what is inlined counts where it was inlined)",
-            "head": ["crate", "waypost", "bare hyper", "difference"], "rows": rows}
+            groups.setdefault(callgrind.group(function), [0.0, 0.0])[column] += count
+    return dict(sorted(groups.items(), key=lambda item: -item[1][0]))
 
 
-def by_function(waypost: Counter[str], bare: Counter[str]) -> dict:
-    """The dearest functions of the service."""
-    rows = [[f"`{short(name)}`", number(round(count)), number(round(bare[name]))] for name, count in waypost.most_common(SHOWN)]
+def group_table(groups: dict[str, list[float]]) -> dict:
+    def row(name: str, one: float, other: float) -> list[str]:
+        return [name, f"{one:,.0f}", f"{other:,.0f}", f"{one - other:+,.0f}"]
+
+    rows = [row(name, *counts) for name, counts in groups.items() if max(counts) >= 10]
+    rows.append(row("all", *(sum(counts[column] for counts in groups.values()) for column in (0, 1))))
+    return {"title": "Where the instructions go, by crate", "head": ["crate", "waypost", "bare hyper", "difference"], "rows": rows}
+
+
+def function_table(waypost: Counter[str], bare: Counter[str]) -> dict:
+    """The dearest functions of the service, by what they spend themselves."""
+    rows = [[f"`{short(name)}`", f"{count:,.0f}", f"{bare[name]:,.0f}"] for name, count in waypost.most_common(SHOWN)]
     return {"title": f"The {SHOWN} dearest functions", "head": ["function", "waypost", "bare hyper"], "rows": rows}
 
 

@@ -1,6 +1,7 @@
 """What a measurement says: figures held against a target, series for the plots, and how they are written down."""
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Figure:
     def row(self) -> list[str]:
         bound = "" if self.bound is None else f"{'≤' if self.at_most else '≥'} {number(self.bound)}"
         spread = "" if self.low is None or self.high is None else f" ({number(self.low)} to {number(self.high)})"
-        return [str(self.target), self.what, bound, f"{number(self.median)}{spread} {self.unit}", self.verdict(), self.note]
+        return [str(self.target), self.what, bound, f"{number(self.median)}{spread} {self.unit}".strip(), self.verdict(), self.note]
 
 
 @dataclass
@@ -74,17 +75,35 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def entry(about: dict[str, str], sections: list[Section]) -> str:
-    """The entry of one run in RESULTS.md: what was measured against each target, and the notes."""
-    lines = [f"## {about['date']}", "", f"{about['machine']}. {about['options']}.", ""]
+    """The entry of one run in RESULTS.md: what was measured against each target, what stands beside it, the notes."""
+    lines = [heading(about), "", f"{about['machine']}. {about['options']}.", ""]
     figures = sorted((figure for section in sections for figure in section.figures), key=lambda figure: figure.target)
-    if figures:
-        lines += table(["target", "what", "bound", "measured", "verdict", "note"], [figure.row() for figure in figures])
+    judged = [figure.row() for figure in figures if figure.bound is not None]
+    shown = [[row[0], row[1], row[3], row[5]] for row in (figure.row() for figure in figures if figure.bound is None)]
+    lines += table(["target", "what", "bound", "measured", "verdict", "note"], judged) if judged else []
+    lines += ["", "### Beside the targets", "", *table(["target", "what", "measured", "note"], shown)] if shown else []
     for section in sections:
-        for text in section.notes:
-            lines += ["", f"{section.name}: {text}"]
-        for shown in section.series.get("tables", []):
-            lines += ["", f"### {shown['title']}", "", *table(shown["head"], shown["rows"])]
+        for described in section.series.get("tables", []):
+            lines += ["", f"### {described['title']}", "", *table(described["head"], described["rows"])]
+    notes = [f"- {section.name}: {text}" for section in sections for text in section.notes]
+    lines += ["", "### Notes", "", *notes] if notes else []
     return "\n".join(lines) + "\n"
+
+
+def heading(about: dict[str, str]) -> str:
+    return f"## {about['date']}"
+
+
+def with_entry(results: str, about: dict[str, str], sections: list[Section]) -> str:
+    """The text of RESULTS.md with this run's entry, in the place of an earlier entry of the same run or else at the end."""
+    parts = re.split(r"^(?=## )", results, flags=re.MULTILINE)
+    written = entry(about, sections)
+    at = next((n for n, part in enumerate(parts) if part.startswith(heading(about) + "\n")), None)
+    if at is None:
+        parts.append(written)
+    else:
+        parts[at] = written
+    return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
 def save(path: Path, about: dict[str, str], sections: list[Section]) -> None:

@@ -100,8 +100,7 @@ interval = "{self.interval}"
 """]
         if tls:
             text.append(f'[server.tls]\ncertificate = "{tls.chain}"\nkey_file = "{tls.key}"\n')
-        if self.geoip:
-            text.append(f"[geoip]\ncity = {json.dumps([str(path) for path in self.geoip])}\n")
+        text.append(f"[geoip]\ncity = {json.dumps([str(path) for path in self.geoip])}\n")
         for name, (latitude, longitude) in REGIONS.items():
             text.append(f'[[region]]\nname = "{name}"\nlocation = [{latitude}, {longitude}]\n')
         names, places = list(REGIONS), random.Random(self.seed)

@@ -28,7 +28,7 @@ def measure(context: Context) -> Section:
     http2 = in_rounds(context, [waypost, bare], lambda context, server: slice_of_http2(context, server, paths))
     context.say("  full handshakes")
     handshakes = in_rounds(context, tested, handshakes_of)
-    notes = [f"{run(['openssl', 'version']).strip()}, which nginx uses too: {nginx_openssl()}. ECDSA P-256; {negotiated(nginx)} with "
+    notes = [f"client {run(['openssl', 'version']).strip()}; nginx {nginx_openssl()}. ECDSA P-256; {negotiated(nginx)} with "
              f"nginx, {negotiated(waypost)} with waypost. Handshakes by `openssl s_time -new`: no session is taken up again."]
     for server in tested:
         context.servers.stop(server.name)
@@ -68,7 +68,8 @@ def negotiated(server: Server) -> str:
 
 def nginx_openssl() -> str:
     said = run(["nginx", "-V"], errors_too=True)
-    return re.search(r"built with (.*)|$", said).group(1) or "not said"
+    found = re.search(r"built with (.*)", said)
+    return found.group() if found else "does not say its TLS library"
 
 
 # ---- slices ----
