@@ -1,6 +1,7 @@
 //! The big world of `load-tests/run`: makes it, and measures what the writer does in it. Uses what the library makes
 //! public and nothing else.
 
+mod cost;
 mod hash;
 mod publish;
 mod random;

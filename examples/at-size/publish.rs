@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use waypost::workers::handle::channel;
 use waypost::workers::publish::{World, Writer};
 use waypost::workers::{Handle, Prepared, Status, Wakers};
 
+use super::cost::{Cost, cpu, measured, threads};
 use super::{Failure, world};
 
 /// Assets of a release that is published while this measures.
@@ -63,15 +64,6 @@ pub fn measure(arguments: &Arguments) -> Result<(), Failure> {
         println!("{figures:#}");
         site.close().await
     })
-}
-
-/// What one change cost.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cost {
-    /// The thread's time on a core.
-    cpu: Duration,
-    /// From the fact to the snapshot.
-    wall: Duration,
 }
 
 fn figures(costs: &[Cost]) -> Value {
@@ -276,28 +268,6 @@ fn probed(mirror: &MirrorName, fault: Option<CopyFault>) -> Fact {
     let wrong = fault.map(|fault| Wrong { fault, evidence: Evidence::default() });
     let outcome = wrong.map_or(Ok(()), Err);
     Fact::Probed(Probed { mirror: mirror.clone(), copy: None, outcome, families: None, final_host: None })
-}
-
-/// A thread's time on a core so far; exact while it sleeps, and right after it has.
-fn cpu(thread: &Path) -> Result<Duration, Failure> {
-    let text = fs::read_to_string(thread.join("schedstat"))?;
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
-    Ok(Duration::from_nanos(nanoseconds.ok_or("schedstat has no number")?))
-}
-
-/// Does work in this thread and says what it cost.
-fn measured<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Cost), Failure> {
-    let began = Instant::now();
-    let done = work()?;
-    let wall = began.elapsed();
-    // The kernel books the time when the thread leaves the core.
-    std::thread::sleep(Duration::from_millis(1));
-    Ok((done, Cost { cpu: cpu(Path::new("/proc/thread-self"))?, wall }))
-}
-
-/// The threads of this process.
-fn threads() -> Result<Vec<PathBuf>, Failure> {
-    fs::read_dir("/proc/self/task")?.map(|entry| Ok(entry?.path())).collect()
 }
 
 /// Milliseconds from one moment to the next.
