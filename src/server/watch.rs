@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 use super::Timeout;
@@ -239,7 +240,13 @@ impl<'a> Alarm<'a> {
                 None => self.set(now + NO_BOUND_MILLIS),
             }
         }
-        Poll::Pending
+        match bound {
+            // A connection that always finds more to read leaves no budget, and without budget no timer rings.
+            Some((at, which)) if !coop::has_budget_remaining() && at <= self.watch.now() => {
+                Poll::Ready(which)
+            }
+            _ => Poll::Pending,
+        }
     }
 
     fn set(&mut self, to: u64) {
@@ -312,6 +319,26 @@ mod tests {
         assert_eq!(watch.deadline(Finish::Since(10)), None, "a handler is waited for");
         watch.note_answer();
         assert_eq!(watch.deadline(Finish::Since(10)), Some((4010, Timeout::Write)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_the_connection_busy_does_not_put_the_alarm_off() {
+        let watch = watch();
+        let sleep = std::pin::pin!(tokio::time::sleep_until(watch.first_byte_deadline()));
+        let mut alarm = Alarm::new(sleep, &watch);
+        let mut looked = async || {
+            let look = |cx: &mut Context<'_>| {
+                // As a connection does that always finds more to read.
+                while coop::has_budget_remaining() {
+                    let _ = std::pin::pin!(coop::consume_budget()).poll(cx);
+                }
+                Poll::Ready(alarm.poll(cx, Finish::No))
+            };
+            std::future::poll_fn(look).await
+        };
+        assert_eq!(looked().await, Poll::Pending);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(looked().await, Poll::Ready(Timeout::FirstByte));
     }
 
     #[tokio::test(start_paused = true)]
