@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{Admin, Door};
-use crate::client::LocateError;
+use crate::client::{LocateError, Proxies};
 use crate::config::{Config, Limits, Loaded};
 use crate::fetch::FetcherError;
 use crate::metrics::Metrics;
@@ -119,6 +119,7 @@ impl App {
         let status = Arc::new(Status::new(config.admin.clone()));
         let published = Arc::new(Published::default());
         let public = Server::bind("public", &config.server.listen, config.limits, tls.clone())?;
+        let public = public.exempting(Proxies::new(&config.server.trusted_proxies));
         let socket = config.server.state.join(SOCKET);
         let local = Server::bind_local("socket", &socket, admin_limits(config.limits))?;
         let admin = config.server.admin;

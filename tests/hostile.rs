@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use site::{AP, Behaviour, Builder, EU, PATIENCE, Site, US};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 const TOOL: &[u8] = b"the tool, byte for byte";
@@ -290,4 +290,79 @@ async fn hundreds_of_connections_beyond_the_limit_are_refused_and_served_again_l
     })
     .await;
     is_well(&site).await;
+}
+
+/// What a connection of an attacker does; it stays open as long as it may.
+async fn attack(site: &Site, n: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(site.address()).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // A header block that does not end (RFC 9113 section 6.2).
+    let block = b"\0\0\x03\x01\0\0\0\0\x01\x82\x86\x84";
+    let said = match n % 6 {
+        0 => Vec::new(),
+        1 => b"GET /tool/sta".to_vec(),
+        2 => format!("GET {LINK} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(100).into_bytes(),
+        3 => preface.to_vec(),
+        4 => [&preface[..], block].concat(),
+        // A body that is announced and never comes.
+        _ => format!("POST {LINK} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").into_bytes(),
+    };
+    stream.write_all(&said).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn good_requests_are_answered_while_hundreds_of_connections_misbehave() {
+    let site = started(one_mirror()).await;
+    let mut kept = TcpStream::connect(site.address()).await.unwrap();
+    let mut crowd = Vec::new();
+    for n in 0..600 {
+        crowd.push(attack(&site, n).await);
+    }
+    for n in 0..50 {
+        let path = format!("{LINK}?{n}");
+        assert_eq!(site.get(&path, EU).await.mirror(), Some("fra"), "on a connection of its own");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        kept.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 13];
+        kept.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 302 ", "on one that was there before");
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.rotate_left(1);
+            answer[12] = kept.read_u8().await.unwrap();
+        }
+    }
+    assert!(site.metric("waypost_connections_open{listener=\"public\"}").await >= 400.0);
+    drop(crowd);
+    is_well(&site).await;
+}
+
+#[tokio::test]
+async fn one_client_has_its_share_of_the_connections_and_a_trusted_proxy_any_number() {
+    let limits = "[limits]\nconnections = 100\nconnections_per_client = 5\n";
+    let site = started(one_mirror().server("trusted_proxies = \"127.0.0.9\"").config(limits)).await;
+    let open = async |from: [u8; 4]| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(site.address()).await.unwrap();
+        let request = format!("GET {LINK} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let _ = stream.write_all(request.as_bytes()).await;
+        let answered = stream.read(&mut [0; 12]).await.is_ok_and(|read| read > 0);
+        (stream, answered)
+    };
+    let (mut crowd, mut answered) = (Vec::new(), 0);
+    for _ in 0..8 {
+        let (stream, is_answered) = open([127, 0, 0, 8]).await;
+        answered += usize::from(is_answered);
+        crowd.push(stream);
+    }
+    assert_eq!(answered, 5);
+    let refused = "waypost_connections_total{event=\"refused_over_client_limit\",listener=\"public\"}";
+    assert_eq!(site.metric(refused).await, 3.0);
+    for _ in 0..8 {
+        let (stream, is_answered) = open([127, 0, 0, 9]).await;
+        assert!(is_answered, "the proxy speaks for many");
+        crowd.push(stream);
+    }
+    assert_eq!(site.metric(refused).await, 3.0);
 }

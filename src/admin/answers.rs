@@ -27,6 +27,7 @@ pub fn show_listener(metrics: &Metrics, listener: &str, counters: &ServerCounter
     metrics.connections_open.with_label_values(&[listener]).set(open);
     set("accepted", counters.accepted());
     set("refused_over_limit", counters.refused_over_limit());
+    set("refused_over_client_limit", counters.refused_over_client_limit());
     set("tls_failure", counters.tls_failures());
     set("accept_error", counters.accept_errors());
     set("panic", counters.panics());

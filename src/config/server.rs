@@ -97,6 +97,9 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let deadline = Duration::from_millis(10)..=HOUR;
     let limits = Limits {
         connections: section.get("connections", |v| v.integer(1..=1_000_000)).unwrap_or(default.connections),
+        connections_per_client: section
+            .get("connections_per_client", |v| v.integer(0..=1_000_000))
+            .unwrap_or(default.connections_per_client),
         header_bytes: section
             .get("header_bytes", |v| v.size(8 << 10..=1 << 20))
             .and_then(|bytes| usize::try_from(bytes).ok())

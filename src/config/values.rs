@@ -364,6 +364,8 @@ impl Default for Outgoing {
 pub struct Limits {
     /// Connections open at once, over all public listeners. Default 10,000.
     pub connections: usize,
+    /// Of these by one client: an IPv4 address or a /64 of IPv6. 0: as many as there are. Default 1,000.
+    pub connections_per_client: usize,
     /// Largest request head in bytes. Default 16 KiB; at least 8 KiB.
     pub header_bytes: usize,
     /// Most header lines of a request. Default 100.
@@ -384,6 +386,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_client: 1000,
             header_bytes: 16 * 1024,
             headers: 100,
             first_byte: Duration::from_secs(10),

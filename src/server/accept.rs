@@ -10,7 +10,9 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::connection::Plan;
 use super::listener::{Accepted, Listener, LocalListener, listen_tcp};
+use super::open_files::within_open_files;
 use super::{BindError, Handler, ServerCounters, TlsStore};
+use crate::client::Proxies;
 use crate::config::Limits;
 use crate::tasks::Shutdown;
 
@@ -27,6 +29,7 @@ pub struct Server {
     limits: Limits,
     tls: Option<Arc<TlsStore>>,
     counters: Arc<ServerCounters>,
+    exempt: Proxies,
 }
 
 impl Server {
@@ -43,7 +46,8 @@ impl Server {
         tls: Option<Arc<TlsStore>>,
     ) -> Result<Self, BindError> {
         let listeners = listen_tcp(name, addresses)?;
-        Ok(Self { name, listeners, limits, tls, counters: Arc::default() })
+        let limits = within_open_files(name, limits);
+        Ok(Self { name, listeners, limits, tls, counters: Arc::default(), exempt: Proxies::default() })
     }
 
     /// Listens on a Unix socket that only this user may open (mode 0600). A socket that nobody answers on any more is
@@ -54,7 +58,14 @@ impl Server {
     /// Where somebody answers there, where something else than a socket is in the way, or where the system refuses.
     pub fn bind_local(name: &'static str, path: &Path, limits: Limits) -> Result<Self, BindError> {
         let listeners = vec![Listener::Local(LocalListener::bind(path)?)];
-        Ok(Self { name, listeners, limits, tls: None, counters: Arc::default() })
+        let exempt = Proxies::default();
+        Ok(Self { name, listeners, limits, tls: None, counters: Arc::default(), exempt })
+    }
+
+    /// Lets these have any number of connections: each speaks for many clients.
+    #[must_use]
+    pub fn exempting(self, exempt: Proxies) -> Self {
+        Self { exempt, ..self }
     }
 
     /// What was really bound, in the order given.
@@ -70,7 +81,7 @@ impl Server {
     /// Serves until `shutdown`, then closes the listening sockets at once, tells connections to finish, and returns
     /// when they have or after `drain`; what is open then is cut. Dropping the future cuts everything at once.
     pub async fn run<H: Handler>(self, handler: Arc<H>, shutdown: Shutdown, drain: Duration) {
-        let plan = Arc::new(Plan::new(handler, self.limits, self.tls, self.counters));
+        let plan = Arc::new(Plan::new(handler, self.limits, self.tls, self.counters, self.exempt));
         let mut loops = JoinSet::new();
         for listener in self.listeners {
             loops.spawn(serve(self.name, listener, Arc::clone(&plan), shutdown.clone(), drain));
@@ -146,7 +157,8 @@ async fn accept_until_shutdown<H: Handler>(
 
 /// Starts a connection's task; one too many is closed at once.
 fn start<H: Handler>(plan: &Arc<Plan<H>>, accepted: Accepted, connections: &mut JoinSet<()>) {
-    let Some(place) = plan.counters.admit(plan.limits.connections) else { return };
+    let client = accepted.address().filter(|address| !plan.exempt.has(*address));
+    let Some(place) = plan.counters.admit(&plan.limits, client) else { return };
     let served = Arc::clone(plan).serve(accepted);
     connections.spawn(async move {
         let _place = place;

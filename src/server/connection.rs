@@ -26,6 +26,7 @@ use super::protocol::{ALPN_HTTP2, Protocol, detect};
 use super::stream::Watched;
 use super::watch::{Alarm, Finish, Watch};
 use super::{Connection, Handler, Peer, Scheme, ServerCounters, Timeout, TlsStore};
+use crate::client::Proxies;
 use crate::config::Limits;
 
 /// Requests at once on an HTTP/2 connection.
@@ -70,6 +71,8 @@ pub(super) struct Plan<H> {
     pub(super) tls: Option<Arc<TlsStore>>,
     pub(super) counters: Arc<ServerCounters>,
     pub(super) stop: Stop,
+    /// Who may have any number of connections.
+    pub(super) exempt: Proxies,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -80,9 +83,10 @@ impl<H: Handler> Plan<H> {
         limits: Limits,
         tls: Option<Arc<TlsStore>>,
         counters: Arc<ServerCounters>,
+        exempt: Proxies,
     ) -> Self {
         let (http1, http2) = (http1_builder(&limits, H::WAITS), http2_builder(&limits));
-        Self { handler, limits, tls, counters, stop: Stop::default(), http1, http2 }
+        Self { handler, limits, tls, counters, stop: Stop::default(), exempt, http1, http2 }
     }
 
     /// Serves a connection to its end.

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,16 @@ pub(super) enum Listener {
 pub(super) enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Local(UnixStream),
+}
+
+impl Accepted {
+    /// Whose it is; `None` where it came in over the local socket.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, peer) => Some(peer.ip()),
+            Self::Local(_) => None,
+        }
+    }
 }
 
 impl Listener {

@@ -1,10 +1,13 @@
 //! The accept loop: TLS, limits, drain. It takes any handler and knows nothing of what is answered.
 //!
 //! ```text
-//! listener → open connections < limit? → TLS handshake → which protocol → HTTP/1.1 or HTTP/2 → Handler
+//! listener → a place free? one for this client? → TLS handshake → which protocol → HTTP/1.1 or HTTP/2 → Handler
 //! ```
 //!
 //! # What bounds what
+//!
+//! No more connections are open than `connections`, and of each client than `connections_per_client`; one too many is
+//! closed at once.
 //!
 //! One alarm per connection, set lazily, watches over all of them ([`Timeout`] has a counter for each):
 //!
@@ -17,6 +20,10 @@
 //!
 //! On HTTP/2 a header block that never ends and a stream whose window never opens are no requests: such a connection
 //! is idle after `idle`. Pings are answered by the peer's library and keep nothing open; unanswered ones close.
+//! What a flood can hold is bounded by hyper and h2, and tests hold them to it: requests that are asked ahead are answered
+//! one by one as their answers are read; over HTTP/2 a hundred at once, and a connection ends that resets many, or whose
+//! header block goes on for ever.
+//!
 //! While a handler works no bound applies: a handler that waits, or reads a request's body, bounds that itself. A
 //! body that nobody reads is never read beyond what came along with the head: the connection closes after the answer.
 
@@ -24,6 +31,7 @@ mod accept;
 mod connection;
 mod counters;
 mod listener;
+mod open_files;
 mod protocol;
 mod stream;
 mod tls;

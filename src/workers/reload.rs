@@ -244,4 +244,9 @@ fn warn_of_restart(before: &Config, after: &Config) {
     if !same || before.limits != after.limits {
         tracing::warn!("server.listen, admin, state, tls and [limits] take effect at the next start");
     }
+    if a.trusted_proxies != b.trusted_proxies {
+        tracing::warn!(
+            "limits.connections_per_client counts new server.trusted_proxies as clients until the next start"
+        );
+    }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
+use waypost::client::Proxies;
 use waypost::config::Limits;
-use waypost::server::Timeout;
+use waypost::server::{Server, Timeout};
 
 use crate::http_versions::{get, http2_on};
 use crate::{BIG, PATIENCE, SHORT, Site, soon};
@@ -95,9 +96,7 @@ async fn a_client_that_does_not_read_its_answer_is_cut_after_the_write_bound() {
 async fn a_slow_but_steady_reader_gets_all() {
     let limits = Limits { idle: SHORT, header: SHORT, first_byte: SHORT, ..Limits::default() };
     let site = Site::start(Limits { write: Duration::from_secs(20), ..limits });
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(64 << 10).unwrap();
-    let mut raw = crate::Raw::new(socket.connect(site.address).await.unwrap());
+    let mut raw = site.connect_narrow().await;
     raw.send("GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(raw.until_closed().await.len() > BIG);
     site.stop().await;
@@ -129,6 +128,67 @@ async fn one_connection_too_many_is_closed_at_once_and_a_place_becomes_free_agai
     drop(first);
     site.until(|seen| seen.open() == 0).await;
     site.is_well().await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_places() {
+    let site = Site::start(Limits { connections: 10, connections_per_client: 2, ..Limits::default() });
+    let mut own = [site.connect_from(1).await, site.connect_from(1).await];
+    for raw in &mut own {
+        assert_eq!(raw.get("/").await.body, "hello");
+    }
+    assert_eq!(site.connect_from(1).await.until_closed().await, "");
+    assert_eq!((site.counters.refused_over_client_limit(), site.counters.refused_over_limit()), (1, 0));
+    let mut other = site.connect_from(2).await;
+    assert_eq!(other.get("/").await.body, "hello", "others have their own");
+    drop(own);
+    site.until(|seen| seen.open() == 1).await;
+    assert_eq!(site.connect_from(1).await.get("/").await.body, "hello", "places become free again");
+    drop(other);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn who_speaks_for_many_clients_may_have_any_number_of_connections() {
+    let limits = Limits { connections_per_client: 1, ..Limits::default() };
+    let server = Server::bind("test", &["127.0.0.1:0".parse().unwrap()], limits, None).unwrap();
+    let site =
+        Site::run(server.exempting(Proxies::new(&["::ffff:127.0.0.2/128".parse().unwrap()])), PATIENCE);
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(site.connect_from(2).await);
+        assert_eq!(open.last_mut().unwrap().get("/").await.body, "hello");
+    }
+    assert_eq!(site.counters.refused_over_client_limit(), 0);
+    drop(open);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn requests_are_not_answered_beyond_what_their_client_reads() {
+    const REQUESTS: usize = 2000;
+    let site = Site::start(Limits { write: Duration::from_millis(500), ..Limits::default() });
+    let mut raw = site.connect_narrow().await;
+    raw.send("GET /head HTTP/1.1\r\n\r\n".repeat(REQUESTS)).await;
+    site.until(|seen| seen.timeouts(Timeout::Write) == 1 && seen.open() == 0).await;
+    // What the system's buffers hold, some megabytes, and not all of the 64 MB.
+    assert!(site.counters.requests() < REQUESTS as u64 / 2, "{} were answered", site.counters.requests());
+    drop(raw);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_much_ahead_and_reads_late_is_answered_all_of_it() {
+    const REQUESTS: usize = 1000;
+    let site = Site::start(Limits::default());
+    let mut raw = site.connect_narrow().await;
+    let request = "GET /head HTTP/1.1\r\n\r\n";
+    raw.send(request.repeat(REQUESTS)).await;
+    raw.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    let all = raw.until_closed().await;
+    assert_eq!(all.matches("HTTP/1.1 200 OK").count(), REQUESTS + 1);
+    assert!(all.ends_with("hello"));
     site.stop().await;
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod certificate;
+mod floods;
 mod hostile;
 mod http_versions;
 mod lifecycle;
@@ -14,11 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use waypost::config::Limits;
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(100);
 /// What `/big` answers; more than the sockets' buffers hold.
 const BIG: usize = 32 << 20;
+/// How long the head of what `/head` answers is at least; the answer has no body.
+const HEAD: usize = 32 << 10;
 
 /// Waits for an event, not for a time.
 async fn soon<T>(event: impl Future<Output = T>) -> T {
@@ -53,15 +56,19 @@ impl Handler for Answers {
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<> {
         assert_ne!(request.uri().path(), "/panic-at-once", "as the test asked");
         let (answers, connection) = (Arc::clone(self), *connection);
-        async move { Response::new(Full::new(answers.body(request, connection).await)) }
+        async move { answers.answer(request, connection).await }
     }
 }
 
 impl Answers {
-    async fn body(&self, request: Request<Incoming>, connection: Connection) -> Bytes {
-        match request.uri().path() {
+    async fn answer(&self, request: Request<Incoming>, connection: Connection) -> Response<Full<Bytes>> {
+        let body: Bytes = match request.uri().path() {
             "/peer" => format!("{connection:?}").into(),
             "/method" => request.method().to_string().into(),
+            "/head" => {
+                let wide = HeaderValue::from_bytes(&[b'x'; HEAD]).unwrap();
+                return Response::builder().header("x-wide", wide).body(Full::default()).unwrap();
+            }
             "/big" => Bytes::from(vec![b'x'; BIG]),
             "/panic" => panic!("as the test asked"),
             "/body" => {
@@ -73,7 +80,8 @@ impl Answers {
                 "waited".into()
             }
             _ => "hello".into(),
-        }
+        };
+        Response::new(Full::new(body))
     }
 }
 
@@ -110,6 +118,20 @@ impl Site {
 
     async fn connect(&self) -> Raw<TcpStream> {
         Raw::new(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// A client that takes little of what it is sent.
+    async fn connect_narrow(&self) -> Raw<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+        Raw::new(socket.connect(self.address).await.unwrap())
+    }
+
+    /// A client at another address of the loopback network, 127.0.0.`host`.
+    async fn connect_from(&self, host: u8) -> Raw<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, host], 0).into()).unwrap();
+        Raw::new(socket.connect(self.address).await.unwrap())
     }
 
     /// Waits until a request has reached `/wait`.

@@ -69,14 +69,15 @@ impl Plan {
     pub fn text(&self, dir: &Path) -> String {
         let Self { ip, server, origin, probe, mirrors, more } = self;
         let mut text = String::new();
-        let state =
-            if server.iter().any(|line| line.starts_with("state")) { "" } else { "state = \"state\"" };
+        let unless = |key: &str, line| if server.iter().any(|own| own.starts_with(key)) { "" } else { line };
+        let state = unless("state", "state = \"state\"");
+        let trusted = unless("trusted_proxies", "trusted_proxies = [\"127.0.0.0/8\"]");
         let url = if origin.iter().any(|line| line.starts_with("url")) { "" } else { "url = \"origin\"" };
         let poll = if origin.iter().any(|line| line.starts_with("poll")) { "" } else { "poll = \"50ms\"" };
         let lines = |lines: &[String]| lines.join("\n");
         write!(
             text,
-            "[server]\nlisten = [\"{ip}:0\"]\nadmin = \"{ip}:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n{state}\n{}\n\
+            "[server]\nlisten = [\"{ip}:0\"]\nadmin = \"{ip}:0\"\n{trusted}\n{state}\n{}\n\
              [origin]\n{url}\n{poll}\n{}\n[probe]\ninterval = \"50ms\"\n{}\n",
             lines(server),
             lines(origin),
