@@ -192,10 +192,8 @@ impl<'a> Router<'a> {
         let _ = self.visit_peers(ask, |peers| {
             let eligible = |id: MirrorId| peers.has(id) && may(id);
             if pick.is_none() {
-                if !peers.members.iter().any(|id| eligible(*id)) {
-                    return ControlFlow::Continue(());
-                }
-                let mirror = self.rankings.spread(peers.tier).pick(ask.sticky, eligible);
+                let Peers { tier, members, .. } = *peers;
+                let mirror = self.rankings.pick(self.mirrors, tier, members, ask.sticky, eligible);
                 pick = mirror.map(|mirror| Pick { mirror, alternates: [mirror; ALTERNATES_MAX], count: 0 });
             }
             let Some(pick) = &mut pick else { return ControlFlow::Continue(()) };

@@ -18,16 +18,19 @@ pub struct Holders {
 impl Holders {
     /// From the mirrors that hold everything, and for those that hold a part which assets.
     pub fn new(whole: MirrorSet, parts: &[(crate::model::MirrorId, Vec<AssetIndex>)]) -> Self {
-        let mut sets: FxHashMap<AssetIndex, MirrorSet> = FxHashMap::default();
+        // While a release spreads, most mirrors hold another part of it: a bit for every asset and mirror.
+        let count = parts.iter().flat_map(|(_, assets)| assets).max().map_or(0, |asset| *asset as usize + 1);
+        let mut sets: Vec<Option<MirrorSet>> = vec![None; count];
         for (mirror, assets) in parts {
             for asset in assets {
-                sets.entry(*asset).or_insert_with(|| whole.clone()).insert(*mirror);
+                sets[*asset as usize].get_or_insert_with(|| whole.clone()).insert(*mirror);
             }
         }
         let mut interned: FxHashMap<MirrorSet, Arc<MirrorSet>> = FxHashMap::default();
         let mut intern =
-            |set: MirrorSet| Arc::clone(interned.entry(set.clone()).or_insert_with(|| Arc::new(set)));
-        let exceptions = sets.into_iter().map(|(asset, set)| (asset, intern(set))).collect();
+            |set: MirrorSet| Arc::clone(interned.entry(set).or_insert_with_key(|set| Arc::new(set.clone())));
+        let held = (0..).zip(sets).filter_map(|(asset, set): (AssetIndex, _)| Some((asset, set?)));
+        let exceptions = held.map(|(asset, set)| (asset, intern(set))).collect();
         Self { whole, exceptions }
     }
 

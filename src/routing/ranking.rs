@@ -6,19 +6,28 @@
 //! happen to be up: a client stays with its mirror when another one of the group goes or comes back. Within a group,
 //! those in the client's country form a tier of their own before the others; each tier shares its clients by weight.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash};
+use std::num::NonZero;
+
+use hashbrown::HashTable;
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use crate::client::Place;
 use crate::config::{Region, Routing};
 use crate::model::{Direction, Location, MirrorId, RegionId};
 
 use super::Mirrors;
-use super::spread::{Member, Spread};
+use super::spread::{Member, Spread, pick_from, winner};
 
 /// How many (place, mirror) pairs are ranked at most; with more, places that lie close together share a ranking.
 const PAIRS_MAX: usize = 1 << 24;
 /// Grid sizes in degrees that are tried in turn; 0: every place on its own.
 const GRIDS: [f64; 6] = [0.0, 0.1, 0.25, 0.5, 1.0, 3.0];
+/// Tiers that begin among this many of the nearest mirrors have a table. Clients get to the others only where none of
+/// those may serve them.
+const NEAR: usize = 64;
+/// In place of a table's number: the tier has none.
+const NO_TABLE: u32 = u32::MAX;
 
 /// Mirrors from `start of the tier` to `end` in the order of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +36,7 @@ pub struct Tier {
     pub end: u16,
     /// The nearness group that it belongs to.
     pub group: u16,
-    /// Its table in [`Rankings`].
+    /// Its table in [`Rankings`]; none where it is far.
     spread: u32,
 }
 
@@ -53,6 +62,8 @@ pub struct Rankings {
     standpoints: Box<[Standpoint]>,
     rankings: Box<[Ranking]>,
     spreads: Box<[Spread]>,
+    /// The largest weight of a mirror.
+    heaviest: u32,
 }
 
 /// How near a mirror is to a place.
@@ -99,10 +110,13 @@ impl Nearness {
         mirrors.iter().map(|(_, mirror)| of(mirror)).collect()
     }
 
-    /// Whether this is as near as `nearest`, the first of a group.
-    fn within(&self, nearest: &Self, routing: &Routing) -> bool {
-        let reach = (nearest.km * (1.0 + routing.same_nearness_percent / 100.0))
-            .max(nearest.km + routing.same_nearness_km);
+    /// How far the group goes that this one is the nearest of, in kilometres.
+    fn reach(&self, routing: &Routing) -> f64 {
+        (self.km * (1.0 + routing.same_nearness_percent / 100.0)).max(self.km + routing.same_nearness_km)
+    }
+
+    /// Whether this is as near as `nearest`, the first of a group that goes so far.
+    fn within(&self, nearest: &Self, reach: f64) -> bool {
         (self.last_resort, self.other_region) == (nearest.last_resort, nearest.other_region)
             && self.km <= reach
     }
@@ -111,22 +125,21 @@ impl Nearness {
 /// Puts mirrors in order and cuts the order into (end, group) tiers.
 pub fn rank(nearness: &[Nearness], routing: &Routing) -> (Vec<MirrorId>, Vec<(usize, usize)>) {
     let near = |id: &MirrorId| &nearness[id.index()];
-    let class = |n: &Nearness| (n.last_resort, n.other_region);
-    let mut order: Vec<MirrorId> = (0..nearness.len() as u16).map(MirrorId).collect();
-    order.sort_by(|a, b| {
-        let (x, y) = (near(a), near(b));
-        class(x).cmp(&class(y)).then(x.km.total_cmp(&y.km)).then(a.cmp(b))
-    });
+    let mut keys: Vec<u64> =
+        (0..).map(MirrorId).zip(nearness).map(|(id, nearness)| key(nearness, id)).collect();
+    keys.sort_unstable();
+    let mut order: Vec<MirrorId> = keys.into_iter().map(|key| MirrorId(key as u16)).collect();
     let mut tiers = Vec::new();
     let (mut start, mut group) = (0, 0);
     while start < order.len() {
         let first = *near(&order[start]);
-        let len = order[start..].iter().take_while(|id| near(id).within(&first, routing)).count();
+        let reach = first.reach(routing);
+        let len = order[start..].iter().take_while(|id| near(id).within(&first, reach)).count();
         let members = &mut order[start..start + len];
-        // Stable: within the tiers the order by distance stays.
-        members.sort_by_key(|id| !near(id).same_country);
         let at_home = members.iter().filter(|id| near(id).same_country).count();
         if at_home > 0 && at_home < len {
+            // Stable: within the tiers the order by distance stays.
+            members.sort_by_key(|id| !near(id).same_country);
             tiers.push((start + at_home, group));
         }
         start += len;
@@ -136,51 +149,66 @@ pub fn rank(nearness: &[Nearness], routing: &Routing) -> (Vec<MirrorId>, Vec<(us
     (order, tiers)
 }
 
+/// A number that is less for whoever comes before: by class, then by distance to a fraction of a millimetre, then by id.
+fn key(nearness: &Nearness, id: MirrorId) -> u64 {
+    let class = u64::from(nearness.last_resort) << 63 | u64::from(nearness.other_region) << 62;
+    // The bits of numbers that are not negative are in the order of their values.
+    class | nearness.km.to_bits() >> 1 & !0xffff | u64::from(id.0)
+}
+
 /// Collects rankings, equal ones once.
 #[derive(Default)]
 struct Interner {
     rankings: Vec<Ranking>,
-    ranking_ids: HashMap<Ranking, u32>,
+    ranking_ids: HashTable<u32>,
     spreads: Vec<Spread>,
-    spread_ids: HashMap<Vec<MirrorId>, u32>,
+    spread_ids: FxHashMap<Box<[MirrorId]>, u32>,
 }
 
 impl Interner {
-    fn ranking(&mut self, mirrors: &Mirrors, place: &Place, routing: &Routing) -> u32 {
-        let (order, ends) = rank(&Nearness::of_all(mirrors, place), routing);
+    fn ranking(&mut self, mirrors: &Mirrors, (order, ends): (Vec<MirrorId>, Vec<(usize, usize)>)) -> u32 {
         let mut tiers = Vec::with_capacity(ends.len());
         let mut start = 0;
         for (end, group) in ends {
-            let spread = self.spread(mirrors, &order[start..end]);
+            let spread = if start < NEAR { self.spread(mirrors, &order[start..end]) } else { NO_TABLE };
             tiers.push(Tier { end: end as u16, group: group as u16, spread });
             start = end;
         }
         let ranking = Ranking { order: order.into(), tiers: tiers.into() };
-        if let Some(id) = self.ranking_ids.get(&ranking) {
-            return *id;
-        }
         let id = self.rankings.len() as u32;
-        self.rankings.push(ranking.clone());
-        self.ranking_ids.insert(ranking, id);
+        let rankings = &self.rankings;
+        let hash = |ranking: &Ranking| BuildHasherDefault::<FxHasher>::default().hash_one(ranking);
+        let entry = self.ranking_ids.entry(
+            hash(&ranking),
+            |id| rankings[*id as usize] == ranking,
+            |id| hash(&rankings[*id as usize]),
+        );
+        let id = *entry.or_insert(id).get();
+        if id as usize == self.rankings.len() {
+            self.rankings.push(ranking);
+        }
         id
     }
 
     fn spread(&mut self, mirrors: &Mirrors, tier: &[MirrorId]) -> u32 {
-        let mut key = tier.to_vec();
+        let mut key: Box<[MirrorId]> = tier.into();
         key.sort_unstable();
-        if let Some(id) = self.spread_ids.get(&key) {
-            return *id;
-        }
-        let member = |id: &MirrorId| {
-            let mirror = mirrors.get(*id);
-            // Among last resorts everybody counts the same.
-            Member { mirror: *id, sticky: mirror.sticky, weight: mirror.weight.max(1) }
-        };
-        let id = self.spreads.len() as u32;
-        self.spreads.push(Spread::new(&key.iter().map(member).collect::<Vec<_>>()));
-        self.spread_ids.insert(key, id);
-        id
+        let Self { spreads, spread_ids, .. } = self;
+        *spread_ids.entry(key).or_insert_with_key(|members| {
+            spreads.push(Spread::new(&members.iter().map(|id| member(mirrors, *id)).collect::<Vec<_>>()));
+            spreads.len() as u32 - 1
+        })
     }
+}
+
+fn member(mirrors: &Mirrors, id: MirrorId) -> Member {
+    let mirror = mirrors.get(id);
+    Member { mirror: id, sticky: mirror.sticky, weight: weight(mirror) }
+}
+
+/// A mirror's share. Among last resorts everybody counts the same.
+fn weight(mirror: &super::Mirror) -> u32 {
+    mirror.weight.max(1)
 }
 
 impl Rankings {
@@ -188,17 +216,31 @@ impl Rankings {
     pub fn new(mirrors: &Mirrors, places: &[Place], regions: &[Region], routing: &Routing) -> Self {
         let grid = GRIDS.into_iter().find(|grid| cells(places, *grid) * mirrors.len() <= PAIRS_MAX);
         let grid = grid.unwrap_or(GRIDS[GRIDS.len() - 1]);
-        let mut interner = Interner::default();
-        let mut by_cell: HashMap<Cell, u32> = HashMap::new();
-        let standpoint = |place: &Place| {
+        let mut by_cell: FxHashMap<Cell, u32> = FxHashMap::default();
+        let mut snapped_places = Vec::new();
+        let cell_of = |place: &Place| {
             let snapped = Place { location: place.location.map(|l| snap(l, grid)), ..*place };
-            let ranking = *by_cell
-                .entry(cell(&snapped))
-                .or_insert_with(|| interner.ranking(mirrors, &snapped, routing));
-            Standpoint { ranking, region: region_of(place, regions) }
+            *by_cell.entry(cell(&snapped)).or_insert_with(|| {
+                snapped_places.push(snapped);
+                snapped_places.len() as u32 - 1
+            })
         };
-        let standpoints = places.iter().map(standpoint).collect();
-        Self { standpoints, rankings: interner.rankings.into(), spreads: interner.spreads.into() }
+        let cell_of: Vec<u32> = places.iter().map(cell_of).collect();
+        let ranked =
+            on_half_of_the_cores(&snapped_places, |place| rank(&Nearness::of_all(mirrors, place), routing));
+        let mut interner = Interner::default();
+        let of_cell: Vec<u32> = ranked.into_iter().map(|ranked| interner.ranking(mirrors, ranked)).collect();
+        let regions = Territories::new(regions);
+        let standpoint = |(place, cell): (&Place, u32)| Standpoint {
+            ranking: of_cell[cell as usize],
+            region: regions.of(place),
+        };
+        Self {
+            standpoints: places.iter().zip(cell_of).map(standpoint).collect(),
+            rankings: interner.rankings.into(),
+            spreads: interner.spreads.into(),
+            heaviest: mirrors.iter().map(|(_, mirror)| weight(mirror)).max().unwrap_or(1),
+        }
     }
 
     /// The ranking for a place, and the region it falls into.
@@ -208,10 +250,24 @@ impl Rankings {
         (&self.rankings[standpoint.ranking as usize], standpoint.region)
     }
 
-    /// The table of a tier.
+    /// The mirror of a tier for a client: the same one as long as it is eligible and none that the client prefers to it
+    /// becomes so. `members` are the tier's. `None` where none is eligible.
     #[inline]
-    pub(super) fn spread(&self, tier: &Tier) -> &Spread {
-        &self.spreads[tier.spread as usize]
+    pub(super) fn pick(
+        &self,
+        mirrors: &Mirrors,
+        tier: &Tier,
+        members: &[MirrorId],
+        client: u64,
+        eligible: impl Fn(MirrorId) -> bool,
+    ) -> Option<MirrorId> {
+        let weight = |id| weight(mirrors.get(id));
+        let found = match self.spreads.get(tier.spread as usize) {
+            Some(spread) => spread.pick(client, &eligible, weight),
+            None => pick_from(members, self.heaviest, client, &eligible, weight),
+        };
+        let among = || members.iter().filter(|id| eligible(**id)).map(|id| member(mirrors, *id));
+        found.or_else(|| winner(among(), client))
     }
 
     /// How many different rankings there are.
@@ -236,7 +292,7 @@ fn cell(place: &Place) -> Cell {
 
 fn cells(places: &[Place], grid: f64) -> usize {
     let snapped = |place: &Place| cell(&Place { location: place.location.map(|l| snap(l, grid)), ..*place });
-    places.iter().map(snapped).collect::<std::collections::HashSet<_>>().len()
+    places.iter().map(snapped).collect::<FxHashSet<_>>().len()
 }
 
 fn snap(location: Location, grid: f64) -> Location {
@@ -248,15 +304,41 @@ fn snap(location: Location, grid: f64) -> Location {
         .unwrap_or(location)
 }
 
-/// The operator's region that a place falls into: the one that a network rule names, else the one that lists the
-/// country, else the one with the nearest location.
-fn region_of(place: &Place, regions: &[Region]) -> Option<RegionId> {
-    let ids = || (0..).map(RegionId).zip(regions);
-    let by_country = || place.country.and_then(|c| ids().find(|(_, r)| r.countries.contains(&c)));
-    let by_distance = || {
-        let from = place.location?;
-        let located = ids().filter_map(|(id, r)| Some((id, from.distance_km(&r.location?))));
-        located.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(id, _)| id)
-    };
-    place.region.or_else(|| by_country().map(|(id, _)| id)).or_else(by_distance)
+/// The operator's regions, as places fall into them.
+struct Territories {
+    by_country: FxHashMap<crate::model::Country, RegionId>,
+    located: Vec<(RegionId, Direction)>,
+}
+
+impl Territories {
+    fn new(regions: &[Region]) -> Self {
+        let ids = || (0..).map(RegionId).zip(regions);
+        // No two regions list the same country.
+        let by_country =
+            ids().flat_map(|(id, region)| region.countries.iter().map(move |c| (*c, id))).collect();
+        let located = ids().filter_map(|(id, region)| Some((id, region.location?.direction()))).collect();
+        Self { by_country, located }
+    }
+
+    /// The region that a network rule names, else the one that lists the country, else the one with the nearest location.
+    fn of(&self, place: &Place) -> Option<RegionId> {
+        let by_country = || place.country.and_then(|country| self.by_country.get(&country).copied());
+        let by_distance = || {
+            let from = place.location?.direction();
+            let distances = self.located.iter().map(|(id, at)| (from.chord(at), *id));
+            distances.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id)
+        };
+        place.region.or_else(by_country).or_else(by_distance)
+    }
+}
+
+/// Works on all items, in their order; the other half of the cores answers requests meanwhile.
+fn on_half_of_the_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let start = |part| scope.spawn(move || <[T]>::iter(part).map(work).collect::<Vec<R>>());
+        let running: Vec<_> = items.chunks(items.len().div_ceil(threads).max(1)).map(start).collect();
+        running.into_iter().flat_map(|part| part.join().expect("ranking does not panic")).collect()
+    })
 }
