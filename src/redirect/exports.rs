@@ -196,7 +196,7 @@ pub fn hosts_json(mirrors: &Mirrors, availability: &Availability) -> Bytes {
         host.ports.extend(url.port_or_known_default());
         host.mirrors.insert(&mirror.name);
     }
-    for (name, leading) in &availability.led_to {
+    for (name, leading) in &*availability.led_to {
         let host = hosts.entry(name.to_string()).or_default();
         for id in leading.iter() {
             host.schemes.extend(["https", scheme(id)]);

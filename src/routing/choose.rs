@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -27,7 +28,7 @@ pub struct Availability {
     /// Mirrors that have only IPv4 addresses.
     pub ipv4_only: MirrorSet,
     /// Other hosts that mirrors' redirects led to, with the mirrors that did.
-    pub led_to: FxHashMap<Box<str>, MirrorSet>,
+    pub led_to: Arc<FxHashMap<Box<str>, MirrorSet>>,
 }
 
 impl Availability {

@@ -1,6 +1,7 @@
 //! Channels: they move up by themselves when a release is everywhere it should be, and step down when theirs is
 //! withdrawn.
 
+use std::cell::LazyCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Promote, Ready};
 use crate::health::{Copies, State};
-use crate::model::{ChannelName, MirrorName, ProductName, RegionId, Timestamp, Version, actor};
+use crate::model::{
+    ChannelName, MirrorId, MirrorName, MirrorSet, ProductName, RegionId, Timestamp, Version, actor,
+};
 use crate::store::Action;
 
 use super::mirrors::MirrorState;
@@ -46,8 +49,17 @@ pub struct Readiness {
     pub lacking: Vec<MirrorName>,
 }
 
-/// A mirror that readiness depends on, and what is known of it.
-pub(super) type Counted<'w> = (&'w Mirror, Option<&'w MirrorState>);
+/// A mirror that readiness depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Counted<'w> {
+    id: MirrorId,
+    pub mirror: &'w Mirror,
+    /// What is known of it.
+    state: Option<&'w MirrorState>,
+}
+
+/// For each channel the releases that it may move to by the rules, ready or not, the highest first.
+pub(super) type Candidates = Vec<(ChannelKey, Vec<ReleaseId>)>;
 
 impl World {
     /// The channels of a product: those configured, in their order, then those that manifests name or that point
@@ -102,14 +114,15 @@ impl World {
     pub fn due_moves(&mut self, now: Timestamp) -> Vec<Due> {
         self.looked_for_moves_at = Some(now);
         self.weigh_wants(now);
-        let counted = self.counted(now);
+        self.renew_releases();
+        let candidates = self.candidates.take().unwrap_or_else(|| self.all_candidates());
+        let counted = LazyCell::new(|| self.counted(now));
         let (mut moves, mut awaited) = (Vec::new(), HashSet::new());
-        for (key, labelled) in self.labelled() {
-            let gone = self.is_gone(&key);
-            let back = if gone { self.predecessor(&key) } else { None };
+        for (key, candidates) in &candidates {
+            let gone = self.is_gone(key);
+            let back = if gone { self.predecessor(key) } else { None };
             let to = back.or_else(|| {
-                let mut candidates = self.candidates(&key, labelled).into_iter();
-                candidates.find(|id| {
+                candidates.iter().find(|id| {
                     let may = self.is_ready(id, &key.1, &counted) && self.content_blocks(id).is_empty();
                     if !may {
                         awaited.insert((*id).clone());
@@ -117,12 +130,22 @@ impl World {
                     may
                 })
             });
-            if let Some(to) = to.filter(|_| gone || self.moves_by_itself(&key)) {
-                moves.push(self.due_move(key, to.version.clone(), gone));
+            if let Some(to) = to.filter(|_| gone || self.moves_by_itself(key)) {
+                moves.push(self.due_move(key.clone(), to.version.clone(), gone));
             }
         }
-        self.awaited = awaited;
+        drop(counted);
+        (self.awaited, self.candidates) = (awaited, Some(candidates));
         moves
+    }
+
+    fn all_candidates(&self) -> Candidates {
+        let labelled = self.labelled().into_iter();
+        let candidates = labelled.map(|(key, labelled)| {
+            let candidates = self.candidates(&key, labelled).into_iter().cloned().collect();
+            (key, candidates)
+        });
+        candidates.collect()
     }
 
     /// Whether a move may be due that was not when moves were looked for last. Looking costs time with every release, and
@@ -296,39 +319,51 @@ impl World {
         id: &ReleaseId,
         channel: &ChannelName,
     ) -> Readiness {
-        let lacks = |(mirror, state): &&Counted<'_>| {
-            !state.is_some_and(|state| self.is_whole_on(state, id)) && self.wants(mirror, id)
-        };
-        let lacking = counted.iter().filter(lacks).map(|(mirror, _)| mirror.name.clone()).collect();
+        let (holds, wants) = (self.holding(id), self.wanting(id));
+        let lacking = counted.iter().filter(|one| !holds(one) && wants(one.mirror));
+        let lacking = lacking.map(|one| one.mirror.name.clone()).collect();
         Readiness { ready: self.is_ready(id, channel, counted), lacking }
     }
 
     /// The mirrors that count now.
     pub(super) fn counted(&self, now: Timestamp) -> Vec<Counted<'_>> {
-        let counted = self.configured().filter(|mirror| self.counts(mirror, now));
-        counted.map(|mirror| (mirror, self.mirrors.get(&mirror.name))).collect()
+        let mirrors = (0..).map(MirrorId).zip(self.configured());
+        let all = mirrors.map(|(id, mirror)| Counted { id, mirror, state: self.mirrors.get(&mirror.name) });
+        all.filter(|one| self.state_counts(one.mirror, one.state, now)).collect()
+    }
+
+    /// Tells which mirrors are up and hold every asset of a release.
+    pub(super) fn holding<'w>(&'w self, id: &'w ReleaseId) -> impl Fn(&Counted<'_>) -> bool + 'w {
+        let whole = self.whole_on(id);
+        move |one| {
+            let is_whole = |state: &MirrorState| match whole {
+                Some(whole) => whole.has(one.id) && state.standing.state == State::Healthy,
+                None => self.is_whole_on(state, id),
+            };
+            one.state.is_some_and(is_whole)
+        }
     }
 
     fn is_ready(&self, id: &ReleaseId, channel: &ChannelName, counted: &[Counted<'_>]) -> bool {
-        let holds = |(_, state): &Counted<'_>| state.is_some_and(|state| self.is_whole_on(state, id));
+        let (holds, wants) = (self.holding(id), self.wanting(id));
         // Even a share of nothing is no release that anybody could download. Nearly all releases that a cold start
         // asks about end here, before every mirror is asked about each.
-        if self.is_whole_nowhere(id) || !counted.iter().any(holds) {
+        if self.whole_on(id).is_some_and(MirrorSet::is_empty) || !counted.iter().any(&holds) {
             return false;
         }
-        let counted: Vec<_> = counted.iter().filter(|(mirror, _)| self.wants(mirror, id)).collect();
-        let weighted: Vec<_> = counted.iter().copied().filter(|(mirror, _)| mirror.weight > 0).collect();
+        let counted: Vec<_> = counted.iter().filter(|one| wants(one.mirror)).collect();
+        let weighted: Vec<_> = counted.iter().copied().filter(|one| one.mirror.weight > 0).collect();
         let by_count = if weighted.is_empty() { &counted } else { &weighted };
-        let holders = || by_count.iter().filter(|mirror| holds(mirror)).count();
+        let holders = || by_count.iter().filter(|one| holds(one)).count();
         match self.policy(channel) {
             Ready::All => holders() == by_count.len(),
             Ready::Share(percent) => holders() as f64 >= by_count.len() as f64 * percent / 100.0,
             Ready::EachRegion(wanted) => {
                 let mut regions: BTreeMap<Option<RegionId>, (usize, usize)> = BTreeMap::new();
-                for mirror in &counted {
-                    let (mirrors, holders) = regions.entry(mirror.0.region).or_default();
+                for one in &counted {
+                    let (mirrors, holders) = regions.entry(one.mirror.region).or_default();
                     *mirrors += 1;
-                    *holders += usize::from(holds(mirror));
+                    *holders += usize::from(holds(one));
                 }
                 regions.values().all(|(mirrors, holders)| *holders >= wanted.min(*mirrors))
             }
@@ -337,15 +372,24 @@ impl World {
 
     /// Mirrors that are to hold a release and do not hold all of it, whatever the policies.
     pub fn lacking(&self, id: &ReleaseId, now: Timestamp) -> Vec<MirrorName> {
-        let lacking = self.required(id, now).filter(|mirror| !self.holds_whole(mirror, id));
-        lacking.map(|mirror| mirror.name.clone()).collect()
+        self.lacking_among(&self.counted(now), id)
+    }
+
+    /// The same, where the mirrors that count are at hand.
+    pub(super) fn lacking_among(&self, counted: &[Counted<'_>], id: &ReleaseId) -> Vec<MirrorName> {
+        let holds = self.holding(id);
+        let lacking = self.required_among(counted, id).filter(|one| !holds(one));
+        lacking.map(|one| one.mirror.name.clone()).collect()
     }
 
     pub(super) fn counts(&self, mirror: &Mirror, now: Timestamp) -> bool {
+        self.state_counts(mirror, self.mirrors.get(&mirror.name), now)
+    }
+
+    fn state_counts(&self, mirror: &Mirror, state: Option<&MirrorState>, now: Timestamp) -> bool {
         let long_down = |standing: &crate::health::Standing| {
             standing.state == State::Down && now.apart(standing.since) >= DOWN_TOO_LONG
         };
-        let state = self.mirrors.get(&mirror.name);
-        !self.drained.contains(&mirror.name) && !state.is_some_and(|state| long_down(&state.standing))
+        !state.is_some_and(|state| long_down(&state.standing)) && !self.drained.contains(&mirror.name)
     }
 }

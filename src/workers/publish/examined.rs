@@ -109,6 +109,11 @@ impl Known {
         self.unexamined.insert(asset, now.after(AGAIN_AFTER));
         Some(asset)
     }
+
+    /// When the next file is due that was hashed in vain.
+    pub(super) fn unexamined_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.unexamined.values().filter(|at| **at > now).min().copied()
+    }
 }
 
 impl World {

@@ -130,6 +130,7 @@ impl World {
                 if drift.amiss().any(|asset| holding.copies.holds(asset) && !known.contains(&asset)) {
                     holding.copies.begin_pass_if_none();
                     self.dirty.copies.insert((mirror.clone(), id.clone()));
+                    state.stir();
                     self.wake.insert(mirror.clone());
                 }
                 (Some(kind), (drift != Drift::default()).then(|| Box::new(drift)))

@@ -1,5 +1,6 @@
 //! What the writer knows of each mirror: how it stands and what it holds.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::ReleaseId;
 use crate::config::{LayoutPart, Mirror};
 use crate::fetch::Families;
-use crate::health::{Copies, Look, Standing, State, Tally, marks_per_release};
+use crate::health::{Copies, Look, Standing, State, Tally, Trouble, marks_per_release};
 use crate::model::{AssetIndex, CopyFault, Exclusion, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Probed, Purpose, Verified, Wrong};
 
@@ -15,6 +16,7 @@ use super::holding::Holding;
 use super::inventory::Stock;
 use super::numbers::{ReleaseNumber, Table};
 use super::sampling::Costs;
+use super::work::Rest;
 use super::world::World;
 
 /// A standing as it is stored: it says something of the place where it was seen, not of the mirror's name.
@@ -51,8 +53,12 @@ pub struct MirrorState {
     returns_from: u64,
     /// The epoch in which it became known: looks that began before were at another place of its name.
     known_from: u64,
-    /// How many probes it had: they rotate over its copies.
-    pub(super) probes: usize,
+    /// How far its probes are in their rotation over the releases in their order, and how often they went round.
+    pub(super) turn: usize,
+    /// Nothing is to be hashed here, samples aside.
+    pub(super) rest: Option<Rest>,
+    /// The sum of what it holds, until something changes.
+    tally: Cell<Option<Tally>>,
     /// A whole pass that the operator asked for is under way; it is not counted against the budget.
     pub(super) asked_to_verify: bool,
     /// What rechecks and samples cost.
@@ -75,7 +81,9 @@ impl MirrorState {
             hosts: BTreeSet::new(),
             returns_from: 0,
             known_from: epoch,
-            probes: 0,
+            turn: 0,
+            rest: None,
+            tally: Cell::default(),
             asked_to_verify: false,
             costs: Costs::default(),
             holdings: Table::default(),
@@ -95,7 +103,17 @@ impl MirrorState {
 
     /// What it holds of a release that has this many assets; in this epoch, should nothing be known yet.
     pub(super) fn holding(&mut self, release: ReleaseNumber, assets: AssetIndex, epoch: u64) -> &mut Holding {
-        self.holdings.get_or_insert_with(release, || Holding::new(Copies::unknown(assets), epoch))
+        let Self { holdings, tally, .. } = self;
+        holdings.get_or_insert_with(release, || {
+            tally.set(None);
+            Holding::new(Copies::unknown(assets), epoch)
+        })
+    }
+
+    /// What it holds changed, or may have: there may be something to hash.
+    pub(super) fn stir(&mut self) {
+        self.rest = None;
+        self.tally.set(None);
     }
 
     pub(super) fn put(&mut self, release: ReleaseNumber, copies: Copies) {
@@ -114,6 +132,7 @@ impl MirrorState {
     pub(super) fn forget(&mut self, release: ReleaseNumber) {
         self.holdings.remove(release);
         self.stocks.remove(release);
+        self.stir();
     }
 
     /// Whether it holds any verified copy.
@@ -123,8 +142,13 @@ impl MirrorState {
 
     /// Copies by state, over all releases that it was asked for.
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        self.holdings.values().for_each(|holding| tally += holding.copies.tally());
+        let sum = || {
+            let mut tally = Tally::default();
+            self.holdings.values().for_each(|holding| tally += holding.copies.tally());
+            tally
+        };
+        let tally = self.tally.get().unwrap_or_else(sum);
+        self.tally.set(Some(tally));
         tally
     }
 }
@@ -176,7 +200,7 @@ impl World {
     pub(super) fn mirror_was_probed(&mut self, probed: Probed, now: Timestamp) {
         let Probed { mirror, copy, outcome, families, final_host } = probed;
         let Some(state) = self.mirrors.get_mut(&mirror) else { return };
-        state.probes += 1;
+        state.turn += 1;
         if families.is_some() && state.families != families {
             state.families = families;
             self.views.touch_availability();
@@ -184,7 +208,7 @@ impl World {
         if let Some(host) = final_host.filter(|_| state.hosts.len() < HOSTS_MAX)
             && state.hosts.insert(host)
         {
-            self.views.touch_availability();
+            self.views.touch_hosts();
         }
         match outcome {
             Ok(()) => self.look(&mirror, Look::Good, now),
@@ -312,13 +336,19 @@ impl World {
     /// A mirror is asked for the missing copies of releases that a channel waits for at every probe.
     fn ask_again_for_awaited(&mut self, mirror: &MirrorName, now: Timestamp) {
         let Some(state) = self.mirrors.get_mut(mirror) else { return };
+        let is_missing = |(_, trouble): (AssetIndex, &Trouble)| trouble.fault == CopyFault::Missing;
+        let mut any = false;
         for id in &self.awaited {
             let number = self.releases.get(id).map(|known| known.number);
-            if let Some(holding) = number.and_then(|number| state.holdings.get_mut(number)) {
+            if let Some(holding) = number.and_then(|number| state.holdings.get_mut(number))
+                && holding.copies.trouble().any(is_missing)
+            {
                 holding.copies.retry_missing(now);
+                any = true;
             }
         }
-        if !self.awaited.is_empty() {
+        if any {
+            state.stir();
             self.wake.insert(mirror.clone());
         }
     }
@@ -326,6 +356,7 @@ impl World {
     pub(super) fn copies_changed(&mut self, mirror: &MirrorName, id: &ReleaseId) {
         self.dirty.copies.insert((mirror.clone(), id.clone()));
         self.wake.insert(mirror.clone());
+        self.mirrors.get_mut(mirror).into_iter().for_each(MirrorState::stir);
         self.views.touch_release(id);
     }
 
@@ -341,6 +372,7 @@ impl World {
             if let Some(holding) = state.holdings.get_mut(number) {
                 *holding = Holding::new(holding.copies.moved(now_at, assets), self.epoch);
                 self.dirty.copies.insert((name.clone(), id.clone()));
+                state.stir();
             }
         }
     }
@@ -371,6 +403,7 @@ impl World {
                 self.dirty.copies.insert((mirror.clone(), id.clone()));
             }
             state.asked_to_verify = true;
+            state.stir();
             self.wake.insert(mirror.clone());
         }
     }

@@ -1,6 +1,7 @@
 //! How a release spreads: which mirrors are to hold it, when each became whole, how long the others may take, and
 //! whether it is where it should be.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,8 +9,9 @@ use serde_json::{Value, json};
 use crate::catalog::ReleaseId;
 use crate::config::Mirror;
 use crate::health::Copies;
-use crate::model::{ChannelName, OriginFault, ProductName, Timestamp, Version};
+use crate::model::{ChannelName, MirrorName, OriginFault, ProductName, Timestamp, Version};
 
+use super::channels::Counted;
 use super::releases::Known;
 use super::world::World;
 
@@ -70,11 +72,19 @@ fn rest(elapsed: Duration, verified: u64, total: u64) -> Option<Duration> {
 impl World {
     /// The mirrors that are to hold a release: those that count and want it; those that are only a last resort left out
     /// where there are others.
-    pub(super) fn required(&self, id: &ReleaseId, now: Timestamp) -> impl Iterator<Item = &Mirror> {
+    pub(super) fn required(&self, id: &ReleaseId, now: Timestamp) -> Vec<&Mirror> {
+        self.required_among(&self.counted(now), id).map(|one| one.mirror).collect()
+    }
+
+    /// The same, where the mirrors that count are at hand.
+    pub(super) fn required_among<'a, 'w>(
+        &self,
+        counted: &'a [Counted<'w>],
+        id: &ReleaseId,
+    ) -> impl Iterator<Item = &'a Counted<'w>> {
         let only_last_resorts = self.configured().all(|mirror| mirror.weight == 0);
-        self.configured().filter(move |mirror| {
-            (only_last_resorts || mirror.weight > 0) && self.counts(mirror, now) && self.wants(mirror, id)
-        })
+        let wants = self.wanting(id);
+        counted.iter().filter(move |one| (only_last_resorts || one.mirror.weight > 0) && wants(one.mirror))
     }
 
     /// From publication until a mirror was whole for the first time. A manifest's date that lies in the future counts
@@ -87,7 +97,7 @@ impl World {
     }
 
     pub(super) fn propagation(&self, known: &Known, now: Timestamp) -> Propagation {
-        let mirrors: Vec<&Mirror> = self.required(&known.release.id, now).collect();
+        let mirrors = self.required(&known.release.id, now);
         let mut lags: Vec<Duration> = mirrors.iter().filter_map(|mirror| self.lag(mirror, known)).collect();
         lags.sort_unstable();
         Propagation { required: mirrors.len(), lags }
@@ -109,8 +119,10 @@ impl World {
     /// or all are.
     pub(super) fn estimate(&self, known: &Known, now: Timestamp) -> Option<Duration> {
         let id = &known.release.id;
-        let lacking =
-            self.required(id, now).filter(|m| !self.copies_on(&m.name, id).is_some_and(Copies::is_complete));
+        let lacking = self
+            .required(id, now)
+            .into_iter()
+            .filter(|m| !self.copies_on(&m.name, id).is_some_and(Copies::is_complete));
         let rests: Option<Vec<Duration>> = lacking.map(|m| self.progress(m, known, now).1).collect();
         rests?.into_iter().max()
     }
@@ -118,14 +130,14 @@ impl World {
     /// Each mirror, and how far it is.
     pub(super) fn arrivals_report(&self, known: &Known, now: Timestamp) -> Value {
         let id = &known.release.id;
-        let required: Vec<&Mirror> = self.required(id, now).collect();
+        let required: HashSet<&MirrorName> = self.required(id, now).iter().map(|one| &one.name).collect();
         let line = |mirror: &Mirror| {
             let completed_at = self.copies_on(&mirror.name, id).and_then(Copies::completed_at);
             let (progress, rest) = self.progress(mirror, known, now);
             json!({
                 "mirror": mirror.name,
                 "region": self.region_name(mirror),
-                "required": required.iter().any(|one| one.name == mirror.name),
+                "required": required.contains(&mirror.name),
                 "complete": self.holds_whole(mirror, id),
                 "verified_at": completed_at.map(|at| at.to_string()),
                 "lag_seconds": self.lag(mirror, known).map(seconds),
@@ -154,7 +166,7 @@ impl World {
         let held = self.configured().any(|m| self.copies_on(&m.name, id).is_some_and(Copies::is_complete));
         let withdrawn = self.withdrawn.contains_key(id);
         report["globally_ready"] = json!(held && lacking.is_empty() && behind.is_empty() && !withdrawn);
-        report["mirrors_required"] = json!(self.required(id, now).count());
+        report["mirrors_required"] = json!(self.required(id, now).len());
         report["channels_behind"] = json!(behind);
         report["blocked"] = json!(self.content_blocks(id));
         report["propagation"] = self.propagation(known, now).json();

@@ -174,6 +174,8 @@ impl World {
     pub(super) fn by_priority(&mut self) -> &[ReleaseId] {
         if self.priority.is_empty() {
             self.wanted.touch();
+            self.candidates = None;
+            self.rouse_all();
             let pointed = |id: &ReleaseId| {
                 self.pointers
                     .iter()

@@ -8,7 +8,7 @@ use crate::catalog::ReleaseId;
 use crate::config::{Mirror, Promote};
 use crate::health::{Copies, CopyState, State, Tally};
 use crate::metrics::Metrics;
-use crate::model::{MirrorName, ProductName, Timestamp, Version};
+use crate::model::{MirrorName, MirrorSet, ProductName, Timestamp, Version};
 use crate::store::Observation;
 use crate::workers::report::{Report, Topic};
 
@@ -28,6 +28,7 @@ impl World {
     /// How things are.
     pub fn report(&mut self, topic: &Topic, now: Timestamp, metrics: &Metrics) -> Report {
         self.weigh_wants(now);
+        self.renew_releases();
         match topic {
             Topic::Mirrors => Some(self.mirrors_report()),
             Topic::Mirror(name) => self.mirror_report(name, now),
@@ -144,12 +145,11 @@ impl World {
         copies.trouble().take(TROUBLE_MAX).map(line).collect()
     }
 
-    fn release_line(&self, known: &Known, counted: &[Counted<'_>], now: Timestamp) -> Value {
+    fn release_line(&self, known: &Known, counted: &[Counted<'_>]) -> Value {
         let id = &known.release.id;
         let pointing =
             self.pointers.iter().filter(|((p, _), at)| *p == id.product && at.version == id.version);
         let pointing: Vec<_> = pointing.map(|((_, channel), _)| channel).collect();
-        let complete = |mirror: &&Mirror| self.copies_on(&mirror.name, id).is_some_and(Copies::is_complete);
         let waiting: Vec<Value> = known
             .release
             .channels
@@ -168,9 +168,9 @@ impl World {
             "bytes": known.release.total_size(),
             "channels": pointing,
             "readiness": waiting,
-            "mirrors_complete": self.configured().filter(complete).count(),
+            "mirrors_complete": self.whole_on(id).map_or(0, MirrorSet::len),
             "mirrors": self.prepared.config.mirrors.len(),
-            "mirrors_lacking": self.lacking(id, now),
+            "mirrors_lacking": self.lacking_among(counted, id),
             "warnings": known.warnings,
             "withdrawn": self.withdrawal_line(id),
             "holders_left": self.holders_left(id),
@@ -194,7 +194,7 @@ impl World {
             json!({ "product": product, "channel": channel, "version": pointer.version, "since": since })
         });
         let counted = self.counted(now);
-        let releases = releases.into_iter().map(|known| self.release_line(known, &counted, now));
+        let releases = releases.into_iter().map(|known| self.release_line(known, &counted));
         Some(json!({
             "releases": releases.collect::<Vec<_>>(),
             "channels": channels.collect::<Vec<_>>(),
@@ -265,7 +265,7 @@ impl World {
         let version = Version::parse(version).ok()?;
         let id = ReleaseId { product: product.clone(), version };
         let known = self.releases.get(&id)?;
-        let mut report = self.release_line(known, &self.counted(now), now);
+        let mut report = self.release_line(known, &self.counted(now));
         let asset = |asset: &crate::catalog::Asset| {
             json!({
                 "name": asset.name,

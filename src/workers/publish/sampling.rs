@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::catalog::ReleaseId;
 use crate::config::Verify;
-use crate::health::{Blocks, Copies, block_count};
+use crate::health::{Blocks, block_count};
 use crate::model::{AssetIndex, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Purpose, Sample, Work, Wrong};
 
@@ -37,6 +37,11 @@ impl Costs {
     /// Whether the day's budget allows for another look.
     pub(super) fn is_affordable(&self, verify: &Verify, now: Timestamp) -> bool {
         self.today(now).0 < verify.budget
+    }
+
+    /// When there is a new day, with a new budget.
+    pub(super) fn next_day(now: Timestamp) -> Timestamp {
+        Timestamp::from_millis((day_of(now) + 1) * DAY.as_millis() as i64)
     }
 
     /// A recheck or a sample read so many bytes. The next sample waits until samples of this size, all day long, would
@@ -89,22 +94,24 @@ impl World {
     ) -> Result<Picked, Option<Timestamp>> {
         let verify = self.prepared.config.verify;
         let state = self.mirrors.get_mut(mirror).ok_or(None)?;
-        // Whoever is busy asks again when that has ended.
-        if !state.costs.is_affordable(&verify, now) || state.is_busy() || !state.holds_any() {
+        if !state.costs.is_affordable(&verify, now) || !state.holds_any() {
             return Err(None);
         }
         let due = state.costs.sample_due(&verify, now);
         if due > now {
             return Err(Some(due));
         }
+        // Whoever is busy asks again when that has ended.
+        if state.is_busy() {
+            return Err(None);
+        }
         state.costs.next_sample_at = Some(now.after(every(&verify)));
         let state = self.mirrors.get(mirror).ok_or(None)?;
-        let held = |id: &&ReleaseId| self.copies_of(state, id).is_some_and(Copies::holds_any);
-        let releases = self.priority.iter().filter(held).count() as u64;
-        let id = self.priority.iter().filter(held).nth(draw.below(releases) as usize).ok_or(None)?;
-        let copies = self.copies_of(state, id).ok_or(None)?;
+        let held = |id: &ReleaseId| self.copies_of(state, id).filter(|copies| copies.holds_any());
+        let held: Vec<_> = self.priority.iter().filter_map(|id| Some((id, held(id)?))).collect();
+        let (id, copies) = held.get(draw.below(held.len() as u64) as usize).ok_or(None)?;
         let asset = copies.nth_held(draw.below(copies.tally().verified) as AssetIndex).ok_or(None)?;
-        Ok((id.clone(), asset, Purpose::Sample))
+        Ok(((*id).clone(), asset, Purpose::Sample))
     }
 
     /// Which block to compare. The digest of a file of one block is known; others are in the store.

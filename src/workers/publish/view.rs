@@ -7,15 +7,21 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::catalog::ReleaseId;
-use crate::model::{AssetIndex, ChannelName, MirrorId, MirrorSet, ProductName, Timestamp, Version};
+use crate::metrics::ProductMeters;
+use crate::model::{
+    AssetIndex, ChannelName, Exclusion, MirrorId, MirrorSet, ProductName, Timestamp, Version,
+};
 use crate::redirect::hosts_json;
 use crate::routing::{Availability, Holders};
 use crate::snapshot::{CatalogView, ChannelView, FirstRedirect, ProductView, ReleaseView, Snapshot};
 
+use super::mirrors::MirrorState;
+use super::numbers::ReleaseNumber;
+use super::releases::Known;
 use super::world::World;
 
 /// What is published, and which parts of it are out of date.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Views {
     generation: u64,
     releases: HashMap<ReleaseId, Arc<ReleaseView>>,
@@ -24,8 +30,29 @@ pub struct Views {
     hosts: Bytes,
     old_releases: BTreeSet<(ProductName, String)>,
     old_products: BTreeSet<ProductName>,
+    old_catalog: bool,
     old_availability: bool,
+    old_hosts: bool,
     all_old: bool,
+}
+
+impl Default for Views {
+    /// Nothing was published yet.
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            releases: HashMap::new(),
+            catalog: Arc::default(),
+            availability: Arc::default(),
+            hosts: Bytes::new(),
+            old_releases: BTreeSet::new(),
+            old_products: BTreeSet::new(),
+            old_catalog: true,
+            old_availability: true,
+            old_hosts: true,
+            all_old: true,
+        }
+    }
 }
 
 impl Views {
@@ -45,14 +72,19 @@ impl Views {
         self.old_availability = true;
     }
 
+    /// A mirror led to a host that it had not led to before.
+    pub fn touch_hosts(&mut self) {
+        (self.old_hosts, self.old_availability) = (true, true);
+    }
+
     /// The configuration changed.
     pub fn touch_all(&mut self) {
         self.all_old = true;
     }
 
     fn is_current(&self) -> bool {
-        self.generation > 0
-            && !self.all_old
+        !self.all_old
+            && !self.old_catalog
             && !self.old_availability
             && self.old_releases.is_empty()
             && self.old_products.is_empty()
@@ -65,12 +97,16 @@ impl World {
         !self.views.is_current()
     }
 
-    /// Whether it is published that no mirror holds all of a release, and nothing of the release has changed since.
-    pub(super) fn is_whole_nowhere(&self, id: &ReleaseId) -> bool {
+    /// The mirrors that hold all of a release, by their ids in the configuration in force; `None` where that is not worked
+    /// out, because the release changed since [`World::renew_releases`].
+    pub(super) fn whole_on(&self, id: &ReleaseId) -> Option<&MirrorSet> {
         let views = &self.views;
-        let is_old = || views.old_releases.contains(&(id.product.clone(), id.version.bare().to_owned()));
+        let is_old = || {
+            !views.old_releases.is_empty()
+                && views.old_releases.contains(&(id.product.clone(), id.version.bare().to_owned()))
+        };
         let view = views.releases.get(id).filter(|_| !views.all_old && !is_old());
-        view.is_some_and(|view| view.holders.whole().is_empty())
+        view.map(|view| view.holders.whole())
     }
 
     /// The next snapshot; `None` where nothing changed since the last, or nothing is known yet.
@@ -80,19 +116,14 @@ impl World {
         if self.views.is_current() || !knows {
             return None;
         }
-        if self.views.all_old || self.views.generation == 0 {
-            let ids: Vec<ReleaseId> = self.releases.keys().chain(self.withdrawn.keys()).cloned().collect();
-            ids.iter().for_each(|id| self.views.touch_release(id));
-            self.prepared.config.products.iter().for_each(|p| self.views.touch_product(&p.name));
-            self.views.old_availability = true;
-        }
+        self.renew_releases();
         if std::mem::take(&mut self.views.old_availability) {
             self.views.availability = Arc::new(self.availability());
+        }
+        if std::mem::take(&mut self.views.old_hosts) {
             self.views.hosts = hosts_json(&self.prepared.mirrors, &self.views.availability);
         }
-        self.rebuild_releases();
-        self.rebuild_products();
-        self.views.all_old = false;
+        self.renew_products();
         self.views.generation += 1;
         let prepared = &self.prepared;
         Some(Snapshot {
@@ -110,71 +141,87 @@ impl World {
     }
 
     fn availability(&self) -> Availability {
-        let exclusions = self.configured().map(|mirror| self.exclusion(&mirror.name)).collect();
-        let mut availability = Availability::new(exclusions);
-        for (id, mirror) in (0..).map(MirrorId).zip(self.configured()) {
-            let Some(state) = self.mirrors.get(&mirror.name) else { continue };
+        let states: Vec<_> = self.configured().map(|mirror| self.mirrors.get(&mirror.name)).collect();
+        let exclusions = self.configured().zip(&states).map(|(mirror, state)| {
+            let standing = state.map_or(Some(Exclusion::NotProbed), |state| state.standing.exclusion());
+            standing.or_else(|| self.drained.contains(&mirror.name).then_some(Exclusion::Drained))
+        });
+        let mut availability = Availability::new(exclusions.collect());
+        let mut led_to: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
+        for (id, state) in (0..).map(MirrorId).zip(states) {
+            let Some(state) = state else { continue };
             match state.families {
                 Some(families) if families.v6 && !families.v4 => availability.ipv6_only.insert(id),
                 Some(families) if families.v4 && !families.v6 => availability.ipv4_only.insert(id),
                 Some(_) | None => {}
             }
-            for host in &state.hosts {
-                availability.led_to.entry(host.as_str().into()).or_default().insert(id);
+            for host in state.hosts.iter().filter(|_| self.views.old_hosts) {
+                led_to.entry(host.as_str().into()).or_default().insert(id);
             }
         }
+        availability.led_to = match self.views.old_hosts {
+            true => Arc::new(led_to),
+            false => Arc::clone(&self.views.availability.led_to),
+        };
         availability
     }
 
-    fn rebuild_releases(&mut self) {
-        for (product, version) in std::mem::take(&mut self.views.old_releases) {
+    /// Brings up to date what is published of releases and of who holds them.
+    pub(super) fn renew_releases(&mut self) {
+        if std::mem::take(&mut self.views.all_old) {
+            let ids: Vec<ReleaseId> = self.releases.keys().chain(self.withdrawn.keys()).cloned().collect();
+            ids.iter().for_each(|id| self.views.touch_release(id));
+            self.prepared.config.products.iter().for_each(|p| self.views.touch_product(&p.name));
+            self.views.touch_hosts();
+            self.views.old_catalog = true;
+        }
+        if self.views.old_releases.is_empty() {
+            return;
+        }
+        let old = std::mem::take(&mut self.views.old_releases);
+        // Each mirror is looked up once, not once for every release.
+        let states: Vec<_> = self.configured().map(|mirror| self.mirrors.get(&mirror.name)).collect();
+        let renew = |(product, version): (ProductName, String)| {
             // Versions are looked up by their bare text, so this one is found whatever its spelling.
-            let Ok(version) = crate::model::Version::parse(&version) else { continue };
-            let id = ReleaseId { product, version };
-            match self.releases.get(&id) {
-                Some(known) => {
-                    let before = self.views.releases.get(&id);
-                    let new = || match self.views.generation {
-                        0 => FirstRedirect::unknown(),
-                        _ => FirstRedirect::default(),
-                    };
-                    let view = ReleaseView {
-                        release: Arc::clone(&known.release),
-                        holders: Arc::new(self.holders(&id)),
-                        published_at: known.published_at(),
-                        superseded: before.is_some_and(|view| view.superseded),
-                        first_redirect: before
-                            .map_or_else(|| Arc::new(new()), |view| Arc::clone(&view.first_redirect)),
-                    };
-                    self.views.releases.insert(id, Arc::new(view));
-                }
+            let id = ReleaseId { product, version: Version::parse(&version).ok()? };
+            let view = self.releases.get(&id).map(|known| self.release_view(known, &states));
+            Some((id, view))
+        };
+        let renewed: Vec<_> = old.into_iter().filter_map(renew).collect();
+        for (id, view) in renewed {
+            match view {
+                Some(view) => drop(self.views.releases.insert(id, Arc::new(view))),
                 None => drop(self.views.releases.remove(&id)),
             }
         }
     }
 
-    fn holders(&self, id: &ReleaseId) -> Holders {
-        let (mut whole, mut parts) = (MirrorSet::new(), Vec::new());
-        for (mirror, configured) in (0..).map(MirrorId).zip(self.configured()) {
-            match self.copies_on(&configured.name, id) {
-                Some(copies) if copies.is_complete() => whole.insert(mirror),
-                Some(copies) if copies.holds_any() => {
-                    parts.push((mirror, copies.held().collect::<Vec<AssetIndex>>()));
-                }
-                Some(_) | None => {}
-            }
+    fn release_view(&self, known: &Known, states: &[Option<&MirrorState>]) -> ReleaseView {
+        let id = &known.release.id;
+        let before = self.views.releases.get(id);
+        let new = || match self.views.generation {
+            0 => FirstRedirect::unknown(),
+            _ => FirstRedirect::default(),
+        };
+        ReleaseView {
+            release: Arc::clone(&known.release),
+            holders: Arc::new(holders(known.number, states)),
+            published_at: known.published_at(),
+            superseded: before.is_some_and(|view| view.superseded),
+            first_redirect: before.map_or_else(|| Arc::new(new()), |view| Arc::clone(&view.first_redirect)),
         }
-        Holders::new(whole, &parts)
     }
 
-    fn rebuild_products(&mut self) {
+    fn renew_products(&mut self) {
         let old = std::mem::take(&mut self.views.old_products);
-        if old.is_empty() && !self.views.all_old && self.views.generation > 0 {
+        if old.is_empty() && !self.views.old_catalog {
             return;
         }
+        let reloaded = std::mem::take(&mut self.views.old_catalog);
         let mut products = self.views.catalog.products.clone();
         for name in old {
-            match self.product_view(&name) {
+            let before = products.get(&name).map(Arc::clone);
+            match self.product_view(&name, before.as_deref(), reloaded) {
                 Some(view) => drop(products.insert(name, Arc::new(view))),
                 None => drop(products.remove(&name)),
             }
@@ -183,14 +230,15 @@ impl World {
         self.views.catalog = Arc::new(CatalogView { products, unnamed });
     }
 
-    fn product_view(&mut self, name: &ProductName) -> Option<ProductView> {
-        let mut releases: Vec<Arc<ReleaseView>> = self
-            .views
-            .releases
-            .iter()
-            .filter(|(id, _)| id.product == *name && !self.withdrawn.contains_key(id))
-            .map(|(_, v)| v.clone())
-            .collect();
+    fn product_view(
+        &mut self,
+        name: &ProductName,
+        before: Option<&ProductView>,
+        reloaded: bool,
+    ) -> Option<ProductView> {
+        let of_product = self.views.releases.iter().filter(|(id, _)| id.product == *name);
+        let good = of_product.filter(|(id, _)| !self.withdrawn.contains_key(id));
+        let mut releases: Vec<Arc<ReleaseView>> = good.map(|(_, view)| Arc::clone(view)).collect();
         if releases.is_empty() && !self.withdrawn.keys().any(|id| id.product == *name) {
             return None;
         }
@@ -232,12 +280,27 @@ impl World {
             name: name.clone(),
             latest,
             channels,
-            meters: Arc::new(self.prepared.delivery.per_product(name, names.iter().map(|c| c.as_str()))),
+            meters: self.meters(name, &names, before.filter(|_| !reloaded)),
             listing: OnceLock::new(),
             by_version,
             withdrawn,
             releases,
         })
+    }
+
+    /// A product's counters: those that requests have found already, as long as they are the same.
+    fn meters(
+        &self,
+        name: &ProductName,
+        channels: &[ChannelName],
+        before: Option<&ProductView>,
+    ) -> Arc<ProductMeters> {
+        let same = |before: &&ProductView| before.channels.iter().map(|channel| &channel.name).eq(channels);
+        let channels = channels.iter().map(|channel| channel.as_str());
+        before.filter(same).map_or_else(
+            || Arc::new(self.prepared.delivery.per_product(name, channels)),
+            |before| Arc::clone(&before.meters),
+        )
     }
 
     /// When somebody was first sent to a release; `None` where nobody was, or it may have been before the start.
@@ -259,4 +322,19 @@ impl World {
         let newest = || releases.iter().find_map(|view| view.release.channels.first());
         configured.or_else(|| position("stable")).or_else(|| newest().and_then(|channel| position(channel)))
     }
+}
+
+/// Who holds what of a release. `states` are those of all mirrors in the order of their ids.
+fn holders(release: ReleaseNumber, states: &[Option<&MirrorState>]) -> Holders {
+    let (mut whole, mut parts) = (MirrorSet::new(), Vec::new());
+    for (mirror, state) in (0..).map(MirrorId).zip(states) {
+        match state.and_then(|state| state.copies(release)) {
+            Some(copies) if copies.is_complete() => whole.insert(mirror),
+            Some(copies) if copies.holds_any() => {
+                parts.push((mirror, copies.held().collect::<Vec<AssetIndex>>()));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Holders::new(whole, &parts)
 }

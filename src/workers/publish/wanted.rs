@@ -107,6 +107,14 @@ impl World {
         !self.withdrawn.contains_key(id) && wanted()
     }
 
+    /// Tells which mirrors are to hold a release.
+    pub(super) fn wanting(&self, id: &ReleaseId) -> impl Fn(&Mirror) -> bool {
+        let tiers = self.wanted.tiers.iter().filter(|(_, wanted)| wanted.contains(id));
+        let tiers = tiers.filter(|_| !self.withdrawn.contains_key(id)).map(|(tier, _)| tier);
+        let tiers: Vec<&TierName> = tiers.collect();
+        move |mirror| tiers.contains(&&mirror.tier)
+    }
+
     /// Releases that a mirror is not to hold, and why not; the same for all mirrors of its tier.
     pub(super) fn unwanted_by(&self, mirror: &Mirror) -> Vec<(&ReleaseId, Unwanted)> {
         self.priority.iter().filter_map(|id| Some((id, self.unwanted(mirror, id)?))).collect()

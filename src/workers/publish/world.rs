@@ -13,6 +13,7 @@ use crate::workers::fact::Fact;
 use crate::workers::handle::Looks;
 use crate::workers::prepare::Prepared;
 
+use super::channels::Candidates;
 use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::numbers::Numbers;
 use super::origin::OriginState;
@@ -94,8 +95,12 @@ pub struct World {
     pub(super) sealed: HashSet<ReleaseId>,
     /// Releases in the order in which they are hashed; made anew when it is empty.
     pub(super) priority: Vec<ReleaseId>,
+    /// When work was last asked for.
+    pub(super) asked_at: Timestamp,
     /// Releases that a channel waits for.
     pub(super) awaited: HashSet<ReleaseId>,
+    /// Releases that channels may move to; worked out anew where it is not there.
+    pub(super) candidates: Option<Candidates>,
     /// When moves of channels were last looked for; `None`: an order came since.
     pub(super) looked_for_moves_at: Option<Timestamp>,
     /// Signatures that were looked at before this epoch were verified with other keys.
@@ -131,7 +136,9 @@ impl World {
             looks: Looks::default(),
             sealed: HashSet::new(),
             priority: Vec::new(),
+            asked_at: now,
             awaited: HashSet::new(),
+            candidates: None,
             looked_for_moves_at: None,
             keys_from: 0,
             wanted: Wanted::default(),
@@ -166,7 +173,7 @@ impl World {
 
     /// Carries out an order that is durable already.
     pub fn obey(&mut self, order: &Order) {
-        self.looked_for_moves_at = None;
+        (self.looked_for_moves_at, self.candidates) = (None, None);
         match &order.action {
             Action::MirrorDrain { mirror } => self.set_drained(mirror, true),
             Action::MirrorUndrain { mirror } => self.set_drained(mirror, false),

@@ -1,7 +1,6 @@
 //! Checks of what mirrors hold.
 
 use crate::catalog::ReleaseId;
-use crate::config::Mirror;
 use crate::health::CopyState;
 use crate::model::{ChannelName, Timestamp};
 use crate::workers::publish::propagation::Propagation;
@@ -21,8 +20,9 @@ pub(super) enum Fallback {
 impl World {
     /// The mirrors that are to hold a release and do.
     pub(super) fn coverage(&self, id: &ReleaseId, now: Timestamp) -> (usize, usize) {
-        let required: Vec<&Mirror> = self.required(id, now).collect();
-        (required.iter().filter(|mirror| self.holds_whole(mirror, id)).count(), required.len())
+        let (counted, holds) = (self.counted(now), self.holding(id));
+        let required: Vec<_> = self.required_among(&counted, id).collect();
+        (required.iter().filter(|one| holds(one)).count(), required.len())
     }
 
     /// As the channels' policies ask; without a channel, every mirror that is to hold it.
