@@ -26,6 +26,7 @@ mod withdrawals;
 mod work;
 mod world;
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::health::Blocks;
 use crate::metrics::Metrics;
 use crate::model::{Clock, Version};
-use crate::snapshot::Published;
+use crate::snapshot::{Published, Snapshot};
 use crate::store::{Action, NewOrder, Order, Store, StoreError};
 
 pub use self::channels::{Due, Readiness};
@@ -65,13 +66,35 @@ pub struct Writer {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Snapshots that were replaced, the oldest first. They are kept until nobody reads them any more, so that it is never a
+/// request that frees one: after a reload that takes milliseconds.
+#[derive(Debug, Default)]
+struct Replaced(VecDeque<Arc<Snapshot>>);
+
+impl Replaced {
+    /// Most that are kept. A thread that had no request since may hold one for long.
+    const MOST: usize = 16;
+
+    fn keep(&mut self, snapshot: Option<Arc<Snapshot>>) {
+        self.0.extend(snapshot);
+        if self.0.len() > Self::MOST {
+            self.0.pop_front();
+        }
+    }
+
+    fn free(&mut self) {
+        self.0.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+}
+
 /// An order that waits for its round to be published.
 type Acknowledgement = (oneshot::Sender<Result<Order, Refused>>, Order);
 
 impl Writer {
     /// Works until all senders are gone.
     pub fn run(mut self, mut messages: mpsc::Receiver<Message>) {
-        self.settle();
+        let mut replaced = Replaced::default();
+        self.settle(&mut replaced);
         while let Some(first) = messages.blocking_recv() {
             let mut acknowledgements = Vec::new();
             self.take(first, &mut acknowledgements);
@@ -79,7 +102,7 @@ impl Writer {
                 let Ok(message) = messages.try_recv() else { break };
                 self.take(message, &mut acknowledgements);
             }
-            self.settle();
+            self.settle(&mut replaced);
             let published = self.world.looks.published;
             self.status
                 .looks
@@ -89,7 +112,7 @@ impl Writer {
                 let _ = reply.send(Ok(order));
             }
         }
-        self.settle();
+        self.settle(&mut replaced);
     }
 
     /// Takes one message in. Whoever asked and has gone needs no answer.
@@ -204,7 +227,7 @@ impl Writer {
     }
 
     /// Withdraws, moves channels, writes down, publishes, wakes.
-    fn settle(&mut self) {
+    fn settle(&mut self, replaced: &mut Replaced) {
         let now = self.clock.now();
         let withdrawals = self.world.due_withdrawals();
         self.carry_out(withdrawals);
@@ -228,9 +251,11 @@ impl Writer {
         }
         if let Some(snapshot) = self.world.next_snapshot(now) {
             self.metrics.snapshot_generation.set(i64::try_from(snapshot.generation).unwrap_or(i64::MAX));
-            self.published.store(Some(Arc::new(snapshot)));
+            let before = self.published.swap(Some(Arc::new(snapshot)));
+            replaced.keep(before);
             self.status.changed.send_replace(());
         }
+        replaced.free();
         self.wakers.wake(&wake);
     }
 }
