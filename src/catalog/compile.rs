@@ -1,5 +1,7 @@
 //! From a manifest to a release.
 
+use rustc_hash::FxHashMap;
+
 use crate::model::Sha256;
 
 use super::manifest::{Manifest, ManifestAsset, Published, PublishedAsset};
@@ -16,14 +18,20 @@ impl Release {
             sha512: asset.sha512.clone(),
             kind: Kind::from_manifest(asset.kind.as_deref()),
         };
-        let platforms = (0..).zip(&manifest.assets).flat_map(|(index, asset)| {
-            asset.platforms.iter().filter_map(move |text| Some((Platform::parse(text)?, index)))
-        });
+        // A release has many assets and few platforms.
+        let mut known: FxHashMap<&str, Option<Platform>> = FxHashMap::default();
+        let mut platforms = Vec::with_capacity(manifest.assets.len());
+        for (index, asset) in (0..).zip(&manifest.assets) {
+            for text in &asset.platforms {
+                let platform = known.entry(text).or_insert_with(|| Platform::parse(text));
+                platforms.extend(platform.clone().map(|platform| (platform, index)));
+            }
+        }
         Self::new(ReleaseParts {
             id: ReleaseId { product: manifest.product.clone(), version: manifest.version.clone() },
             published_at: manifest.published_at,
             channels: manifest.channels.clone(),
-            platforms: platforms.collect(),
+            platforms,
             assets: manifest.assets.iter().zip(names).map(compile).collect(),
             notes_url: manifest.notes_url.as_deref().map(Box::from),
             manifest_sha256: sha256,

@@ -46,7 +46,10 @@ impl Platform {
         if text.is_empty() || text.len() > PLATFORM_MAX || !text.chars().all(fits) {
             return None;
         }
-        let text = text.to_ascii_lowercase().replace("x86_64", "amd64").replace("x86-64", "amd64");
+        let mut text = text.to_ascii_lowercase();
+        if text.contains("x86") {
+            text = text.replace("x86_64", "amd64").replace("x86-64", "amd64");
+        }
         let translated: Vec<&str> = text.split(['-', '_']).map(translate).collect();
         let joined = translated.join("-");
         let mut parts: Vec<&str> = joined.split('-').filter(|part| !part.is_empty()).collect();

@@ -278,14 +278,14 @@ impl Release {
 }
 
 fn versionless_index(assets: &[Asset], version: &str) -> HashTable<AssetIndex> {
-    let mut table = HashTable::new();
-    let rehash = |&i: &AssetIndex| hash(&versionless(&assets[i as usize].name, version).unwrap_or_default());
-    for (index, asset) in (0..).zip(assets) {
-        if let Some(short) = versionless(&asset.name, version) {
-            table.insert_unique(hash(&short), index, rehash);
-        }
+    let hash_of = |asset: &Asset| versionless(&asset.name, version).map(|short| hash(&short));
+    let hashes = (0..).zip(assets).filter_map(|(index, asset)| Some((hash_of(asset)?, index)));
+    let hashes: Vec<(u64, AssetIndex)> = hashes.collect();
+    let mut table = HashTable::with_capacity(hashes.len());
+    for (hash, index) in hashes {
+        // There is room for all: nothing is hashed again.
+        table.insert_unique(hash, index, |&i: &AssetIndex| hash_of(&assets[i as usize]).unwrap_or_default());
     }
-    table.shrink_to_fit(rehash);
     table
 }
 
@@ -296,7 +296,7 @@ pub fn versionless(name: &str, version: &str) -> Option<String> {
     let mut rest = name;
     let mut found = false;
     let separator = |c: char| matches!(c, '-' | '_' | '.' | '+');
-    while let Some(at) = rest.find(version) {
+    while let Some(at) = position(rest, version) {
         let (before, after) = (&rest[..at], &rest[at + version.len()..]);
         let inside_number = before.ends_with(|c: char| c.is_ascii_digit())
             || before.ends_with('.') && before[..at - 1].ends_with(|c: char| c.is_ascii_digit())
@@ -318,6 +318,14 @@ pub fn versionless(name: &str, version: &str) -> Option<String> {
     short.push_str(rest);
     let fits = found && !short.is_empty() && short.split('/').all(|s| !matches!(s, "" | "." | ".."));
     fits.then_some(short)
+}
+
+/// Where a short text begins in a name: for names, a look at every place is less work than preparing a search.
+fn position(name: &str, text: &str) -> Option<usize> {
+    let (first, rest) = text.as_bytes().split_first()?;
+    let name = name.as_bytes();
+    let begins = |at: &usize| name[*at] == *first && name[*at + 1..].starts_with(rest);
+    (0..name.len()).find(begins)
 }
 
 #[cfg(test)]

@@ -42,8 +42,16 @@ pub enum BadName {
 fn segment(text: &str) -> Result<(), BadName> {
     match text {
         "" | "." | ".." => Err(BadName::Segment),
-        _ if text.chars().any(|c| c.is_control() || c == '\\' || c == '/') => Err(BadName::Character),
+        _ if holds_bad_character(text) => Err(BadName::Character),
         _ => Ok(()),
+    }
+}
+
+fn holds_bad_character(text: &str) -> bool {
+    match text.is_ascii() {
+        // As bytes, and all of them at a time: a catalog may have millions of names.
+        true => text.bytes().fold(false, |bad, b| bad | b.is_ascii_control() | (b == b'\\') | (b == b'/')),
+        false => text.chars().any(|c| c.is_control() || c == '\\' || c == '/'),
     }
 }
 

@@ -79,8 +79,8 @@ impl Known {
 
     /// Whether it is a file of checksums that is to be read still.
     fn is_unread(&self, asset: &Asset) -> bool {
-        is_checksums_name(&asset.name)
-            && asset.size <= CHECKSUMS_MAX
+        asset.size <= CHECKSUMS_MAX
+            && is_checksums_name(&asset.name)
             && !self.examined.checksums.contains_key(&*asset.name)
     }
 

@@ -1,6 +1,8 @@
 //! Checks of a release as it was published, whoever holds it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::catalog::manifest::{Manifest, ManifestAsset};
 use crate::catalog::publish::kind_of_name;
@@ -46,15 +48,17 @@ fn kind_of(asset: &ManifestAsset) -> Option<&str> {
 struct Parts<'m> {
     payloads: Vec<(AssetIndex, &'m ManifestAsset)>,
     /// By the name of a payload, the assets that go with it: those that it lists, and those named after it.
-    companions: HashMap<&'m str, Vec<&'m ManifestAsset>>,
-    names: HashMap<&'m str, &'m ManifestAsset>,
+    companions: FxHashMap<&'m str, Vec<&'m ManifestAsset>>,
+    names: FxHashMap<&'m str, &'m ManifestAsset>,
+    /// What payloads' platforms are called, and what they mean: there are few.
+    platforms: FxHashMap<&'m str, Option<Platform>>,
 }
 
 impl<'m> Parts<'m> {
     fn of(manifest: &'m Manifest) -> Self {
-        let names: HashMap<&str, &ManifestAsset> =
+        let names: FxHashMap<&str, &ManifestAsset> =
             manifest.assets.iter().map(|asset| (asset.name.as_str(), asset)).collect();
-        let listed: HashSet<&str> =
+        let listed: FxHashSet<&str> =
             manifest.assets.iter().flat_map(|asset| &asset.sidecars).map(|name| name.as_str()).collect();
         let suffixes = &manifest.expects.sidecars;
         let is_payload = |asset: &ManifestAsset| {
@@ -70,8 +74,13 @@ impl<'m> Parts<'m> {
                 others.push(asset);
             }
         }
-        let mut companions: HashMap<&str, Vec<&ManifestAsset>> = HashMap::with_capacity(payloads.len());
+        let mut companions: FxHashMap<&str, Vec<&ManifestAsset>> = FxHashMap::default();
+        companions.reserve(payloads.len());
+        let mut platforms: FxHashMap<&str, Option<Platform>> = FxHashMap::default();
         for (_, asset) in &payloads {
+            for text in &asset.platforms {
+                platforms.entry(text).or_insert_with(|| Platform::parse(text));
+            }
             let listed = asset.sidecars.iter().filter_map(|name| names.get(name.as_str()).copied());
             companions.insert(asset.name.as_str(), listed.collect());
         }
@@ -83,7 +92,7 @@ impl<'m> Parts<'m> {
                 companions.entry(base).or_default().push(other);
             }
         }
-        Self { payloads, companions, names }
+        Self { payloads, companions, names, platforms }
     }
 
     fn companions(&self, asset: &ManifestAsset) -> impl Iterator<Item = &'m ManifestAsset> {
@@ -92,8 +101,7 @@ impl<'m> Parts<'m> {
 
     /// Expected platforms and sidecars: how many, and which are absent.
     fn expected(&self, manifest: &Manifest) -> (usize, Missing) {
-        let texts = self.payloads.iter().flat_map(|(_, asset)| &asset.platforms);
-        let there: BTreeSet<Platform> = texts.filter_map(|text| Platform::parse(text)).collect();
+        let there: BTreeSet<&Platform> = self.platforms.values().flatten().collect();
         let mut absent = Missing::default();
         for text in &manifest.expects.platforms {
             if !Platform::parse(text).is_some_and(|platform| there.contains(&platform)) {
@@ -128,7 +136,7 @@ impl<'m> Parts<'m> {
         }
         let for_a_platform = |asset: &ManifestAsset| matches!(kind_of(asset), Some("archive" | "binary"));
         for (_, asset) in self.payloads.iter().filter(|(_, asset)| for_a_platform(asset)) {
-            if !asset.platforms.iter().any(|text| Platform::parse(text).is_some()) {
+            if !asset.platforms.iter().any(|text| matches!(self.platforms.get(&**text), Some(Some(_)))) {
                 missing.add(|| format!("platform of {}", asset.name.as_str()));
             }
         }
