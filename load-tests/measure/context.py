@@ -35,3 +35,7 @@ class Context:
     def worlds(self) -> Worlds:
         """Worlds of a given size; each is made when first asked for."""
         return Worlds(self.work, self.servers, self.binaries["at-size"], self.options.seed, self.say)
+
+    def clean_up(self) -> None:
+        """Stops what a measurement left behind. The mirrors of a site that others will ask for stay."""
+        self.servers.stop_all(but=("mirrors",) if "site" in vars(self) else ())

@@ -76,6 +76,8 @@ def latency(series: dict) -> Drawing:
         axis.plot(keys, [statistics.median(values[key]) for key in keys], marker="o", label=name, color=COLOURS.get(name))
         axis.fill_between(keys, [min(values[key]) for key in keys], [max(values[key]) for key in keys], alpha=0.15, color=COLOURS.get(name))
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:,.0f}")
+    axis.yaxis.set_minor_formatter("{x:,.0f}")
     axis.set_ylabel("µs")
     axis.set_title(f"Latency at {series['rate']:,.0f} requests/s, from when a request was due")
     axis.legend(frameon=False)
@@ -92,6 +94,7 @@ def instructions(series: dict) -> Drawing:
     for shift, column, name in ((0.2, 0, "waypost"), (-0.2, 1, "bare hyper")):
         crates.barh([place + shift for place in places], [count[column] for _, count in groups], height=0.4, label=name, color=COLOURS[name])
     crates.set_yticks(list(places), [name for name, _ in groups])
+    crates.xaxis.set_major_formatter("{x:,.0f}")
     crates.grid(False, axis="y")
     crates.set_title("… and whose they are")
     crates.legend(frameon=False, loc="lower right")

@@ -35,7 +35,7 @@ class Site:
         """Writes the requests, the release, the origin and the configurations."""
         self.write_requests()
         release = self.work / "release"
-        release.mkdir()
+        release.mkdir(exist_ok=True)
         for n in range(self.assets):
             (release / asset(n)).write_bytes(self.random.randbytes(64))
         run([waypost, "manifest", "create", release, "--origin", self.work / "origin",
