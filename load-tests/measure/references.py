@@ -93,7 +93,7 @@ def lookups(site: Site) -> str:
 
 def equal_work(site: Site) -> str:
     """The header lines of the recorded answer, with what depends on the request taken from the maps. nginx adds its own Server
-    and Connection lines and a page of 145 bytes to a redirect, which its configuration cannot take away."""
+    and Connection lines and a page of 138 bytes to a redirect, which its configuration cannot take away."""
     lines = site.answer.read_text().split("\n\n")[0].splitlines()[1:]
     headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines]
     location = next(value for name, value in headers if name.lower() == "location")
