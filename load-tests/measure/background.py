@@ -31,10 +31,11 @@ def measure(context: Context) -> Section:
     openssl = statistics.median(rate for _, rate in rounds)
     figures.append(spread(7, "hashing, waypost / openssl", [own / other for own, other in rounds], bound=0.8, at_most=False,
                           note=f"openssl {openssl / 1e6:,.0f} MB/s"))
-    first, *later = verification_rates(context)
+    (first, *later), on_core = verification_rates(context)
     figures += [
         spread(7, "verification from socket to verdict / openssl", [rate / openssl for rate in later], bound=0.6, at_most=False,
                note=f"{statistics.median(later) / 1e6:,.0f} MB/s on one core"),
+        spread(7, "the same by the service's time on the core, the kernel's for it included", [on_core / openssl]),
         spread(7, "the same for the first copy of a file, whose blocks are recorded too", [first / openssl], note=f"{first / 1e6:,.0f} MB/s"),
     ]
     series = {"probing_percent": probing, "hash_rates": rounds, "verification_rates": [first, *later]}
@@ -96,9 +97,9 @@ def openssl_rate(said: str) -> float:
 # ---- from socket to verdict ----
 
 
-def verification_rates(context: Context) -> list[float]:
-    """Bytes per second from one verdict to the next: one mirror, one copy at a time, the service on a core of its own.
-    All files have the same bytes: for the first one the digests of its blocks are recorded too."""
+def verification_rates(context: Context) -> tuple[list[float], float]:
+    """Bytes per second from one verdict to the next, and of all by the service's time on its core: one mirror, one copy
+    at a time. All files have the same bytes: for the first one the digests of its blocks are recorded too."""
     folder = context.work / "verification"
     ports = {name: free_port() for name in ("mirror", "public", "admin")}
     publish_files(context, folder)
@@ -110,11 +111,12 @@ def verification_rates(context: Context) -> list[float]:
     context.servers.log(name).unlink(missing_ok=True)
     context.servers.start(name, [context.binaries["waypost"], "serve", "--config", folder / "waypost.toml"], core=SERVER_CORE)
     verdicts = wait_for_verdicts(context, name)
+    _, used = context.servers.cpu(name)
     context.servers.stop(name)
     context.servers.stop("verified-mirror")
     rates = [FILE_BYTES / (after - before) for before, after in zip(verdicts, verdicts[1:])]
     context.say("  verified: " + ", ".join(f"{rate / 1e6:,.0f} MB/s" for rate in rates))
-    return rates
+    return rates, FILES * FILE_BYTES / used
 
 
 def publish_files(context: Context, folder: Path) -> None:
