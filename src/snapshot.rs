@@ -121,11 +121,36 @@ pub struct ProductView {
     pub latest: Option<usize>,
     /// Its counters; channels in the order of `channels`.
     pub meters: Arc<ProductMeters>,
-    /// What `releases.json` says, written when first asked for.
-    pub listing: OnceLock<Bytes>,
+    /// What `releases.json` says, written when first asked for; the same for all views that say the same.
+    pub listing: Arc<OnceLock<Bytes>>,
 }
 
 impl ProductView {
+    /// Keeps what was written for the view before, where nothing of it changed: it may be megabytes, and who holds what,
+    /// which changes all the time while a release is verified, is not in it.
+    pub fn keep_listing(&mut self, before: &Self) {
+        let version =
+            |view: &Option<Arc<ReleaseView>>| view.as_ref().map(|view| view.release.id.version.clone());
+        let releases = self
+            .releases
+            .iter()
+            .zip(&before.releases)
+            .all(|(a, b)| Arc::ptr_eq(&a.release, &b.release) && a.published_at == b.published_at);
+        let channels =
+            self.channels.iter().zip(&before.channels).all(|(a, b)| {
+                (&a.name, version(&a.target), a.since) == (&b.name, version(&b.target), b.since)
+            });
+        let withdrawn = self.withdrawn.iter().all(|(bare, a)| {
+            let said = |view: &WithdrawnView| (view.version.clone(), view.at, version(&view.replacement));
+            before.withdrawn.get(bare).is_some_and(|b| said(a) == said(b) && a.reason == b.reason)
+        });
+        let lengths = |view: &Self| (view.releases.len(), view.channels.len(), view.withdrawn.len());
+        let same = lengths(self) == lengths(before) && self.latest == before.latest;
+        if same && releases && channels && withdrawn {
+            self.listing = Arc::clone(&before.listing);
+        }
+    }
+
     /// The release of this version, with or without a leading `v`.
     #[inline]
     pub fn release(&self, version: &str) -> Option<&Arc<ReleaseView>> {

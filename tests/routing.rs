@@ -396,11 +396,12 @@ proptest! {
     }
 
     #[test]
-    fn lists_name_every_eligible_mirror_best_first((world, now) in scene(), sticky: u64) {
+    fn lists_name_every_eligible_mirror_best_first((world, now) in scene(), sticky: u64, most in 1usize..50) {
         let built = Built::new(&world, &now);
         let oracle = Oracle::new(&world, &now, &built);
         let ask = built.ask(&now, sticky);
-        let ranked = built.router().ranked(&ask);
+        let ranked = built.router().ranked(&ask, usize::MAX);
+        prop_assert_eq!(&built.router().ranked(&ask, most)[..], &ranked[..most.min(ranked.len())]);
         prop_assert_eq!(ranked.first().copied(), built.router().choose(&ask, 0).map(|pick| pick.mirror));
         let mut members = ranked.clone();
         members.sort_unstable();

@@ -88,7 +88,7 @@ impl Facts<'_> {
 
 /// The header that says the same as `?avoid=`.
 static AVOID: HeaderName = HeaderName::from_static("waypost-avoid");
-/// Most words of `avoid` that are looked at, in all.
+/// Most words of `avoid` that are looked at, in all, empty ones included.
 const AVOID_MAX: usize = 100;
 
 /// What a choice depends on, for a client and a release.
@@ -212,8 +212,7 @@ fn deliver<'s>(
     let ask = ask_of(inquiry.client, whereabouts, found.release, asset, inquiry.https);
     let ask = Ask { avoid: avoid.as_ref(), ..ask };
     if let Some(list) = listed {
-        let mut ranked = snapshot.router().ranked(&ask);
-        ranked.truncate(lists::LISTED_MAX);
+        let ranked = snapshot.router().ranked(&ask, lists::LISTED_MAX);
         if !ranked.is_empty() {
             return metadata(list.write(snapshot, release, asset, &ranked), of);
         }
@@ -278,10 +277,12 @@ fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option
     let mut avoided = MirrorSet::new();
     let mut left = AVOID_MAX;
     let mut add = |list: &str| {
-        for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        for word in list.split(',').map(str::trim) {
             let Some(fewer) = left.checked_sub(1) else { return };
             left = fewer;
-            snapshot.router().add_avoided(word, &mut avoided);
+            if !word.is_empty() {
+                snapshot.router().add_avoided(word, &mut avoided);
+            }
         }
     };
     if !query.is_empty() {

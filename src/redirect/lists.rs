@@ -5,10 +5,10 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::catalog::{Asset, Release};
-use crate::model::MirrorId;
+use crate::model::{MirrorId, MirrorName, ProductName, RegionName, Version};
 use crate::snapshot::{ProductView, Snapshot};
 
 use super::answer::Body;
@@ -69,6 +69,28 @@ pub fn mirrors_text(
     ok(snapshot, TEXT, text)
 }
 
+/// `?mirrors`
+#[derive(Serialize)]
+struct MirrorList<'a> {
+    product: &'a ProductName,
+    version: &'a Version,
+    name: &'a str,
+    size: u64,
+    sha256: String,
+    /// Best first.
+    mirrors: Vec<MirrorLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct MirrorLine<'a> {
+    name: &'a MirrorName,
+    url: String,
+    /// From 1.
+    priority: usize,
+    region: Option<&'a RegionName>,
+    country: Option<String>,
+}
+
 /// The client's mirrors, best first, as JSON.
 pub fn mirrors_json(
     snapshot: &Snapshot,
@@ -76,28 +98,28 @@ pub fn mirrors_json(
     asset: &Asset,
     ranked: &[MirrorId],
 ) -> Response<Body> {
-    let mirrors: Vec<_> = (1..)
-        .zip(ranked)
-        .map(|(priority, id)| {
-            let mirror = snapshot.mirrors.get(*id);
-            json!({
-                "name": mirror.name,
-                "url": mirror.url(release, asset),
-                "priority": priority,
-                "region": mirror.region.map(|region| &snapshot.settings.regions[region.index()]),
-                "country": mirror.country.map(|country| country.to_string()),
-            })
-        })
-        .collect();
-    let list = json!({
-        "product": release.id.product,
-        "version": release.id.version,
-        "name": asset.name,
-        "size": asset.size,
-        "sha256": asset.sha256.to_string(),
-        "mirrors": mirrors,
-    });
-    ok(snapshot, "application/json", format!("{list:#}\n"))
+    let line = |(priority, id): (usize, &MirrorId)| {
+        let mirror = snapshot.mirrors.get(*id);
+        MirrorLine {
+            name: &mirror.name,
+            url: mirror.url(release, asset),
+            priority,
+            region: mirror.region.map(|region| &snapshot.settings.regions[region.index()]),
+            country: mirror.country.map(|country| country.to_string()),
+        }
+    };
+    let list = MirrorList {
+        product: &release.id.product,
+        version: &release.id.version,
+        name: &asset.name,
+        size: asset.size,
+        sha256: asset.sha256.to_string(),
+        mirrors: (1..).zip(ranked).map(line).collect(),
+    };
+    // Numbers, texts and lists of them can always be written.
+    let mut text = serde_json::to_vec_pretty(&list).unwrap_or_default();
+    text.push(b'\n');
+    ok(snapshot, "application/json", text)
 }
 
 /// Metalink 4 (RFC 5854) with size, hashes and the client's mirrors. The canonical URL is listed last: it always works.

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+/// Most parameters that are looked at: what means something here stands among them, and a head has room for thousands.
+const PARAMETERS_MAX: usize = 256;
+
 /// The parameters of a query in order; how long it can be is for the server's bound on request heads. What is not UTF-8
 /// after decoding is replaced, not refused: an unknown parameter must not turn an answer into an error.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +25,12 @@ impl<'a> Query<'a> {
 
     /// All values of a parameter; one without `=` has an empty value.
     pub fn all(self, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
-        let pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs
-            .filter(move |(key, _)| *key == name)
-            .map(|(_, value)| percent_decode_str(value).decode_utf8_lossy())
+        let value = move |pair: &'a str| match pair.strip_prefix(name)? {
+            "" => Some(""),
+            rest => rest.strip_prefix('='),
+        };
+        let values = self.0.split('&').take(PARAMETERS_MAX).filter_map(value);
+        values.map(|value| percent_decode_str(value).decode_utf8_lossy())
     }
 
     /// The first value of a parameter.
@@ -46,5 +51,14 @@ mod tests {
         assert_eq!(query.first("mirrors").as_deref(), Some(""));
         assert_eq!(query.first("k").as_deref(), Some("\u{fffd}"));
         assert_eq!(query.first("nothing"), None);
+        assert_eq!((query.first("avoi"), query.first("mirrors&k")), (None, None));
+    }
+
+    #[test]
+    fn of_thousands_the_first_are_looked_at() {
+        let uri: http::Uri = format!("/x?{}avoid=fra", "a&".repeat(255)).parse().unwrap();
+        assert_eq!(Query::of(&uri).first("avoid").as_deref(), Some("fra"));
+        let uri: http::Uri = format!("/x?{}avoid=fra", "a&".repeat(7000)).parse().unwrap();
+        assert_eq!(Query::of(&uri).first("avoid"), None);
     }
 }

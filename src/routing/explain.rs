@@ -68,8 +68,9 @@ impl Router<'_> {
         candidates
     }
 
-    /// The mirrors that may serve a request, best first. Those that the client avoids only where there is no other.
-    pub fn ranked(&self, ask: &Ask<'_>) -> Vec<MirrorId> {
+    /// The mirrors that may serve a request, best first, `most` at most. Those that the client avoids only where there is
+    /// no other.
+    pub fn ranked(&self, ask: &Ask<'_>, most: usize) -> Vec<MirrorId> {
         let Some(pick) = self.choose(ask, 0) else { return Vec::new() };
         let eligibility = self.eligibility(ask);
         let avoiding = !eligibility.avoided(pick.mirror);
@@ -78,8 +79,9 @@ impl Router<'_> {
         };
         let mut ranked = vec![pick.mirror];
         let _ = self.visit_peers(ask, |peers| {
-            ranked.extend(peers.iter().filter(wanted));
-            ControlFlow::Continue(())
+            let room = most.saturating_sub(ranked.len());
+            ranked.extend(peers.iter().filter(wanted).take(room));
+            if ranked.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         ranked
     }

@@ -1,6 +1,10 @@
 //! The answers that are documents, to the letter.
 
+use std::sync::Arc;
+
 use http::header::HeaderName;
+use waypost::model::{Timestamp, Version};
+use waypost::snapshot::{ChannelView, ProductView, ReleaseView, WithdrawnView};
 
 use super::get;
 use super::site::{TOOL, site};
@@ -152,4 +156,74 @@ fn a_problem_names_type_title_and_status() {
     let line = get("line", "/tool/install").with("accept", "text/plain").ask(&site(&[])).body;
     assert_eq!(line.lines().count(), 1);
     assert!(line.contains(problem["detail"].as_str().unwrap()));
+}
+
+/// A product's view as the next snapshot may have it: the same releases, channels and withdrawals.
+fn again(view: &ProductView) -> ProductView {
+    let channel = |c: &ChannelView| ChannelView {
+        name: c.name.clone(),
+        target: c.target.clone(),
+        gone: c.gone.clone(),
+        since: c.since,
+    };
+    ProductView {
+        name: view.name.clone(),
+        releases: view.releases.clone(),
+        by_version: view.by_version.clone(),
+        withdrawn: view.withdrawn.clone(),
+        channels: view.channels.iter().map(channel).collect(),
+        latest: view.latest,
+        meters: Arc::clone(&view.meters),
+        listing: Arc::default(),
+    }
+}
+
+#[test]
+fn the_list_of_releases_is_written_anew_only_when_it_says_something_else() {
+    let snapshot = site(&[]);
+    let before = &snapshot.catalog.products["tool"];
+    before.listing.set("as it was written".into()).unwrap();
+    let kept = |change: &dyn Fn(&mut ProductView)| {
+        let mut after = again(before);
+        change(&mut after);
+        after.keep_listing(before);
+        after.listing.get() == before.listing.get()
+    };
+    assert!(kept(&|_| ()));
+    let held_by_nobody = |view: &Arc<ReleaseView>| {
+        Arc::new(ReleaseView { holders: Arc::default(), ..ReleaseView::clone(view) })
+    };
+    assert!(kept(&|after| after.releases.iter_mut().for_each(|view| *view = held_by_nobody(view))));
+
+    let withdrawn = |reason: &str| {
+        let version = Version::parse("0.9").unwrap();
+        let at = Timestamp::default();
+        Arc::new(WithdrawnView { version, at, reason: reason.into(), replacement: None })
+    };
+    let later = Timestamp::parse_rfc3339("2026-11-20T10:00:00Z");
+    let changes: [&dyn Fn(&mut ProductView); 8] = [
+        &|after| drop(after.releases.pop()),
+        &|after| after.releases.swap(0, 1),
+        &|after| {
+            let view = ReleaseView::clone(&after.releases[0]);
+            after.releases[0] = Arc::new(ReleaseView { published_at: later.unwrap(), ..view });
+        },
+        &|after| drop(after.channels.pop()),
+        &|after| after.channels[0].since = later,
+        &|after| after.channels[0].target = None,
+        &|after| after.latest = None,
+        &|after| drop(after.withdrawn.insert("0.9".into(), withdrawn("it was bad"))),
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        assert!(!kept(change), "change {n}");
+    }
+    let mut before = again(before);
+    before.withdrawn.insert("0.9".into(), withdrawn("it was bad"));
+    let mut after = again(&before);
+    after.keep_listing(&before);
+    assert!(Arc::ptr_eq(&after.listing, &before.listing));
+    after = again(&before);
+    after.withdrawn.insert("0.9".into(), withdrawn("it is worse"));
+    after.keep_listing(&before);
+    assert!(!Arc::ptr_eq(&after.listing, &before.listing));
 }

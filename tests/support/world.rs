@@ -109,7 +109,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
         latest: product.latest.map(|latest| names.clone().position(|name| name == latest).unwrap()),
         meters: Arc::new(delivery.per_product(product.name, names)),
         withdrawn: Default::default(),
-        listing: std::sync::OnceLock::new(),
+        listing: Default::default(),
         by_version: by_version.clone().into_iter().collect(),
         releases,
     }

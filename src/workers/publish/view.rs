@@ -1,7 +1,7 @@
 //! From what the writer knows to the next snapshot, rebuilding only what changed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -222,7 +222,10 @@ impl World {
         for name in old {
             let before = products.get(&name).map(Arc::clone);
             match self.product_view(&name, before.as_deref(), reloaded) {
-                Some(view) => drop(products.insert(name, Arc::new(view))),
+                Some(mut view) => {
+                    before.inspect(|before| view.keep_listing(before));
+                    products.insert(name, Arc::new(view));
+                }
                 None => drop(products.remove(&name)),
             }
         }
@@ -281,7 +284,7 @@ impl World {
             latest,
             channels,
             meters: self.meters(name, &names, before.filter(|_| !reloaded)),
-            listing: OnceLock::new(),
+            listing: Arc::default(),
             by_version,
             withdrawn,
             releases,
