@@ -116,7 +116,9 @@ impl MirrorState {
         self.tally.set(None);
     }
 
-    pub(super) fn put(&mut self, release: ReleaseNumber, copies: Copies) {
+    /// Takes in what it held before the restart, with so many fingerprints at most.
+    pub(super) fn put(&mut self, release: ReleaseNumber, mut copies: Copies, marks: usize) {
+        copies.keep_marks(marks);
         self.holdings.insert(release, Holding::new(copies, 0));
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::catalog::ReleaseId;
 use crate::catalog::index::ManifestPath;
-use crate::health::{Copies, Standing};
+use crate::health::{Copies, Standing, marks_per_release};
 use crate::model::{AssetIndex, MirrorName, Timestamp};
 use crate::store::{KnownManifest, Loaded, StoredCopies};
 use crate::tasks::on_all_cores;
@@ -92,6 +92,7 @@ fn put_copies(
         Some((known.number, known.release.assets.len() as AssetIndex, held))
     });
     let held: Vec<_> = held.collect();
+    let marks = marks_per_release(releases.len());
     let places: HashMap<&MirrorName, u32> = copies.mirrors.iter().zip(0..).collect();
     let placed = mirrors.iter_mut().filter_map(|(name, state)| Some((*places.get(name)?, state)));
     let mut placed: Vec<(u32, &mut MirrorState)> = placed.collect();
@@ -103,7 +104,7 @@ fn put_copies(
             for (place, body) in held.within(first..end) {
                 let entry = some.get_mut((place - first) as usize).zip(Copies::from_bytes(body, *assets));
                 if let Some(((_, state), copies)) = entry {
-                    state.put(*number, copies);
+                    state.put(*number, copies, marks);
                 }
             }
         }

@@ -29,6 +29,9 @@ fn no_damage_to_a_byte_is_believed() {
     }
 }
 
+/// What is wrong then, and how it becomes so.
+type Change<T> = (&'static str, fn(&mut T));
+
 /// Writes the entry with a part exchanged, under a check that fits.
 fn forged(copies: &Copies, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = copies.to_bytes();
@@ -43,7 +46,7 @@ fn forged(copies: &Copies, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn an_entry_whose_parts_contradict_each_other_is_not_believed() {
     let whole = verified(2, 0..2);
     assert_eq!(Copies::from_bytes(&forged(&whole, |_| {}), 2), Some(whole.clone()));
-    let changes: [(&str, fn(&mut Vec<u8>)); 8] = [
+    let changes: [Change<Vec<u8>>; 8] = [
         ("another form", |bytes| bytes[0] = 2),
         ("an unknown flag", |bytes| bytes[1] |= 4),
         ("not whole, and yet marked", |bytes| bytes[1] &= !WHOLE),
@@ -67,7 +70,7 @@ fn unrest_that_does_not_fit_is_not_believed() {
         copies.fail(1, CopyFault::WrongDigest, None, NOW, Duration::from_secs(15));
         copies
     };
-    let changes: [(&str, fn(&mut Copies)); 6] = [
+    let changes: [Change<Copies>; 6] = [
         ("whole and not", |copies| copies.whole = true),
         ("all of it, and not whole", |copies| {
             copies.unrest().held = AssetSet::first(3);
