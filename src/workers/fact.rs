@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -208,8 +209,6 @@ pub struct ProbeTarget {
     pub url: Url,
     /// What is expected there; `None`: any answer will do.
     pub expects: Option<ExpectedCopy>,
-    /// How long to wait after the answer, before jitter.
-    pub next_in: std::time::Duration,
 }
 
 /// A copy that is expected at a URL.
@@ -292,6 +291,9 @@ pub enum Call {
     BeginLook(oneshot::Sender<OriginLook>),
     /// What to probe a mirror with.
     ProbeTarget(MirrorName, oneshot::Sender<Option<ProbeTarget>>),
+    /// A probe ended; answered with how long to wait before the next one, before jitter. `None`: the mirror is not
+    /// configured any more.
+    Probed(Box<Probed>, oneshot::Sender<Option<Duration>>),
     /// What to hash on a mirror.
     NextWork(MirrorName, oneshot::Sender<NextWork>),
     /// How things are.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -11,7 +12,7 @@ use crate::config;
 use crate::model::MirrorName;
 use crate::store::Order;
 
-use super::fact::{Call, Fact, Instruction, NextWork, OriginLook, ProbeTarget, Refused};
+use super::fact::{Call, Fact, Instruction, NextWork, OriginLook, ProbeTarget, Probed, Refused};
 use super::inventory::NextListing;
 use super::replication::{MirrorFiles, Needed};
 use super::report::{Report, Topic};
@@ -59,6 +60,11 @@ impl Handle {
     /// What to probe a mirror with; `None` where it is not configured any more.
     pub async fn probe_target(&self, mirror: &MirrorName) -> Option<ProbeTarget> {
         self.ask(|reply| Call::ProbeTarget(mirror.clone(), reply)).await.flatten()
+    }
+
+    /// Tells of a probe and asks how long to wait before the next one; `None` where the mirror is not configured any more.
+    pub async fn probed(&self, probed: Probed) -> Option<Duration> {
+        self.ask(|reply| Call::Probed(Box::new(probed), reply)).await.flatten()
     }
 
     /// What to hash on a mirror; `None` once the writer has stopped.

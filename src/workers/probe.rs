@@ -10,7 +10,7 @@ use crate::health::Evidence;
 use crate::metrics::{Metrics, PHASES};
 use crate::model::{AssetPath, CopyFault, MirrorName};
 
-use super::fact::{ExpectedCopy, Fact, ProbeTarget, Probed, Wrong};
+use super::fact::{ExpectedCopy, ProbeTarget, Probed, Wrong};
 use super::handle::Handle;
 
 /// One mirror's prober.
@@ -34,19 +34,15 @@ impl Prober {
     /// Probes until the mirror leaves the configuration or the writer stops. The first probe comes at once.
     pub async fn run(self) {
         for turn in 0.. {
-            if turn > 0 {
-                let Some(target) = self.handle.probe_target(&self.mirror).await else { return };
-                sleep(jittered(target.next_in, &self.mirror, turn)).await;
-            }
-            // Asked again after the wait: what the mirror holds may have changed meanwhile.
             let Some(target) = self.handle.probe_target(&self.mirror).await else { return };
             let probed = self.probe(target).await;
-            self.handle.tell(Fact::Probed(probed)).await;
+            let Some(next_in) = self.handle.probed(probed).await else { return };
+            sleep(jittered(next_in, &self.mirror, turn)).await;
         }
     }
 
     async fn probe(&self, target: ProbeTarget) -> Probed {
-        let ProbeTarget { url, expects, .. } = target;
+        let ProbeTarget { url, expects } = target;
         let expected = expects.as_ref().map(expectation);
         let get = Get { range: expected.and_then(|e| e.range), ..Get::new(&url, self.timeout) };
         let answer = self.fetcher.get(&get).await;

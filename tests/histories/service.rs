@@ -264,7 +264,7 @@ impl Service {
             format!("{}{}/{}/", base_of(target.url.as_str()), release.url_product, release.url_version)
         });
         self.oracle.probed(target.url.as_str(), release.as_deref(), outcome, held, holds_any, withdrawn);
-        Some(target.next_in)
+        self.world.next_probe_in(&name(mirror))
     }
 
     fn holds_any(&self, mirror: usize) -> bool {

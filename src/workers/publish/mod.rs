@@ -138,6 +138,11 @@ impl Writer {
             Message::Call(Call::ProbeTarget(mirror, reply)) => {
                 drop(reply.send(self.world.probe_target(&mirror)))
             }
+            Message::Call(Call::Probed(probed, reply)) => {
+                let mirror = probed.mirror.clone();
+                self.world.apply(Fact::Probed(*probed), now);
+                let _ = reply.send(self.world.next_probe_in(&mirror));
+            }
             Message::Call(Call::NextWork(mirror, reply)) => {
                 // Mirrors must not foresee what is looked at.
                 let draw = RandomState::new().hash_one(());

@@ -1,5 +1,7 @@
 //! What is looked at next: the writer knows everything that decides it, so workers ask.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::catalog::ReleaseId;
@@ -26,7 +28,6 @@ impl World {
     pub fn probe_target(&mut self, mirror: &MirrorName) -> Option<ProbeTarget> {
         self.by_priority();
         let state = self.mirrors.get_mut(mirror)?;
-        let next_in = state.standing.next_look(&self.prepared.config.probe);
         let marked = |turn: &usize| {
             let number =
                 self.releases.get(&self.priority[turn % self.priority.len()]).map(|known| known.number);
@@ -48,13 +49,18 @@ impl World {
         };
         let Some((id, asset)) = picked else {
             let url = self.compiled().get(self.compiled().id_of(mirror)?).base.parse().ok()?;
-            return Some(ProbeTarget { url, expects: None, next_in });
+            return Some(ProbeTarget { url, expects: None });
         };
         let release = self.releases.get(id)?.release.clone();
         let mark = self.copies_of(state, id).and_then(|copies| copies.mark_of(asset));
         let copy = CopyRef { mirror: mirror.clone(), release: id.clone(), asset, epoch: self.epoch };
         let url = self.url_of(&copy)?;
-        Some(ProbeTarget { url, expects: Some(ExpectedCopy { copy, release, mark }), next_in })
+        Some(ProbeTarget { url, expects: Some(ExpectedCopy { copy, release, mark }) })
+    }
+
+    /// How long to wait after a probe before the next one. `None` where the mirror is not configured.
+    pub fn next_probe_in(&self, mirror: &MirrorName) -> Option<Duration> {
+        Some(self.mirrors.get(mirror)?.standing.next_look(&self.prepared.config.probe))
     }
 
     fn expected_in_turn(&self, turn: usize) -> Option<(&ReleaseId, AssetIndex)> {
