@@ -16,7 +16,7 @@ use waypost::catalog::index::{INDEX_FILE, Index, IndexEntry, ManifestPath};
 use waypost::catalog::manifest::{MANIFEST_FILE, Manifest, ManifestAsset};
 use waypost::config::{self, Config, OriginAt};
 use waypost::fetch::fingerprint;
-use waypost::health::Copies;
+use waypost::health::{Copies, marks_per_release};
 use waypost::metrics::Metrics;
 use waypost::model::{
     AssetIndex, AssetPath, ChannelName, Clock, ProductName, Sha256, SystemClock, Timestamp, Version, actor,
@@ -242,7 +242,7 @@ fn remember(config: Config, manifests: Manifests) -> Result<(), Failure> {
     drop(world);
     eprintln!("{} manifests and {} mirrors are in the store", releases.len(), config.mirrors.len());
     for (number, read) in releases.iter().enumerate() {
-        store.record(&held_everywhere(&config, &read.manifest, now))?;
+        store.record(&held_everywhere(&config, &read.manifest, marks_per_release(releases.len()), now))?;
         if number % 100 == 99 {
             eprintln!("{} releases are verified on {} mirrors", number + 1, config.mirrors.len());
         }
@@ -250,13 +250,14 @@ fn remember(config: Config, manifests: Manifests) -> Result<(), Failure> {
     point_channels(&mut store, &releases, now)
 }
 
-/// The ledger of one release: all of it was verified on every mirror.
-fn held_everywhere(config: &Config, manifest: &Manifest, now: Timestamp) -> Vec<Observation> {
+/// The ledger of one release: all of it was verified on every mirror, and probes recognise so many `marks` of it.
+fn held_everywhere(config: &Config, manifest: &Manifest, marks: usize, now: Timestamp) -> Vec<Observation> {
     let mut copies = Copies::unknown(manifest.assets.len() as AssetIndex);
     for (asset, described) in (0..).zip(&manifest.assets) {
         // The mirrors send no validators.
         copies.verify(asset, fingerprint(&HeaderMap::new(), described.size), now);
     }
+    copies.keep_marks(marks);
     let body = copies.to_bytes();
     let held = |mirror: &config::Mirror| Observation::Copies {
         mirror: mirror.name.clone(),
