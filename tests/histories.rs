@@ -22,11 +22,13 @@ mod service;
 #[path = "histories/site.rs"]
 mod site;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use event::{Chance, Event, Harm, Reads, shrink};
 use history::{History, Size};
 use memory::Memory;
+use waypost::workers::fact::Fact;
 
 /// Events of one history.
 const EVENTS: usize = 250;
@@ -104,6 +106,28 @@ fn one_bad_file_does_not_keep_a_mirror_out() {
     history.half_a_day().unwrap();
     assert_eq!(history.leads_to("/tool/1.0/f1").len(), 1);
     assert!(history.leads_to("/tool/1.0/f0").is_empty());
+}
+
+#[test]
+fn probes_come_to_every_copy_that_a_mirror_holds_before_they_repeat_one() {
+    let mut history = History::new(Size { mirrors: 1, releases: 3, assets: 4 }, 0, Memory::ram());
+    history.site.sources.iter_mut().for_each(|source| source.listed = true);
+    let (listing, now) = (history.site.listing(true), history.service.now);
+    history.service.world.apply(Fact::Origin(listing), now);
+    history.fill(0, 2);
+    history.half_a_day().unwrap();
+    let mut probed = HashSet::new();
+    for turn in 0..2 * 4 {
+        let target = history.service.world.probe_target(&service::name(0)).unwrap();
+        assert!(probed.insert(target.url.clone()), "{} again, at turn {turn}", target.url);
+        let again = history.service.world.probe_target(&service::name(0)).unwrap();
+        assert_eq!(again.url, target.url, "a question alone turns nothing");
+        happen(
+            &mut history,
+            &[Event::ProbeBegins { mirror: 0, reads: Reads::AtItsEnd }, Event::ProbeEnds { mirror: 0 }],
+        );
+    }
+    assert!(probed.iter().all(|url| !url.path().starts_with("/tool/1.1/")), "{probed:?}");
 }
 
 /// Both copies verified, the mirror in rotation.

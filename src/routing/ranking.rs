@@ -342,3 +342,70 @@ fn on_half_of_the_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + 
         running.into_iter().flat_map(|part| part.join().expect("ranking does not panic")).collect()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::routing::mix;
+
+    /// So many mirrors at each of these longitudes on the equator.
+    fn mirrors(groups: &[(usize, i32)]) -> Mirrors {
+        let mut text =
+            "[server]\nlisten = [\"[::]:0\"]\nstate = \"s\"\n[origin]\nurl = \"http://o.example/\"\n"
+                .to_owned();
+        let at = groups.iter().flat_map(|(count, longitude)| std::iter::repeat_n(longitude, *count));
+        for (n, longitude) in at.enumerate() {
+            text += &format!(
+                "[[mirror]]\nname = \"m{n}\"\nurl = \"http://m{n}.example/\"\nlocation = [0, {longitude}]\n"
+            );
+        }
+        Mirrors::new(&crate::config::parse(&text, std::path::Path::new("/w.toml")).unwrap().config.mirrors)
+    }
+
+    #[test]
+    fn a_far_group_without_a_table_shares_its_clients_and_loses_only_those_of_a_mirror_that_goes() {
+        let mirrors = mirrors(&[(NEAR, 0), (40, 90)]);
+        let here = Place { location: Some(Location::new(0.0, 0.0).unwrap()), ..Place::default() };
+        let rankings = Rankings::new(&mirrors, &[here], &[], &Routing::default());
+        let (ranking, _) = rankings.at(crate::client::PlaceId(0));
+        let far = ranking.tiers[1];
+        assert_eq!((ranking.tiers.len(), far.spread), (2, NO_TABLE));
+        let members = &ranking.order[NEAR..];
+        let pick = |client, eligible: &dyn Fn(MirrorId) -> bool| {
+            rankings.pick(&mirrors, &far, members, mix(client), eligible)
+        };
+        let mut chosen = HashSet::new();
+        for client in 0..1000 {
+            let before = pick(client, &|_| true).unwrap();
+            assert!(members.contains(&before));
+            let after = pick(client, &|id| id != members[7]);
+            assert!(before == members[7] || after == Some(before));
+            chosen.insert(before);
+            assert_eq!(pick(client, &|id| id == members[9]), Some(members[9]));
+            assert_eq!(pick(client, &|_| false), None);
+        }
+        assert_eq!(chosen.len(), 40);
+    }
+
+    #[test]
+    fn the_order_is_by_class_then_distance_then_id() {
+        let near =
+            |last_resort, other_region, km| Nearness { last_resort, other_region, km, same_country: false };
+        let sorted = [
+            (near(false, false, 0.0), 9),
+            (near(false, false, 1e-9), 8),
+            (near(false, false, 1.5), 7),
+            (near(false, false, 2.0), 6),
+            (near(false, false, 2.000_000_1), 5),
+            (near(false, false, 19_999.0), 4),
+            (near(false, false, f64::INFINITY), 3),
+            (near(false, true, 0.0), 2),
+            (near(true, false, 0.0), 1),
+            (near(true, false, 0.0), 4095),
+            (near(true, true, 1.0), 0),
+        ];
+        assert!(sorted.map(|(nearness, id)| key(&nearness, MirrorId(id))).is_sorted());
+    }
+}

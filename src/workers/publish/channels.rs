@@ -116,6 +116,7 @@ impl World {
         self.weigh_wants(now);
         self.renew_releases();
         let candidates = self.candidates.take().unwrap_or_else(|| self.all_candidates());
+        debug_assert_eq!(candidates, self.all_candidates(), "something changed that candidates depend on");
         let counted = LazyCell::new(|| self.counted(now));
         let (mut moves, mut awaited) = (Vec::new(), HashSet::new());
         for (key, candidates) in &candidates {
@@ -336,9 +337,13 @@ impl World {
     pub(super) fn holding<'w>(&'w self, id: &'w ReleaseId) -> impl Fn(&Counted<'_>) -> bool + 'w {
         let whole = self.whole_on(id);
         move |one| {
-            let is_whole = |state: &MirrorState| match whole {
-                Some(whole) => whole.has(one.id) && state.standing.state == State::Healthy,
-                None => self.is_whole_on(state, id),
+            let is_whole = |state: &MirrorState| {
+                let holds = whole.map(|whole| whole.has(one.id) && state.standing.state == State::Healthy);
+                debug_assert!(
+                    holds.is_none_or(|holds| holds == self.is_whole_on(state, id)),
+                    "{id:?} changed"
+                );
+                holds.unwrap_or_else(|| self.is_whole_on(state, id))
             };
             one.state.is_some_and(is_whole)
         }

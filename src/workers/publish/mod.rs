@@ -18,6 +18,7 @@ mod origin;
 mod propagation;
 mod releases;
 mod remembered;
+mod replaced;
 mod reports;
 mod sampling;
 mod view;
@@ -26,7 +27,6 @@ mod withdrawals;
 mod work;
 mod world;
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ use crate::metrics::Metrics;
 use crate::model::{Clock, Version};
 use crate::snapshot::{Published, Snapshot};
 use crate::store::{Action, NewOrder, Order, Store, StoreError};
+
+use self::replaced::Replaced;
 
 pub use self::channels::{Due, Readiness};
 pub use self::remembered::Remembered;
@@ -64,27 +66,6 @@ pub struct Writer {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Snapshots that were replaced, the oldest first. They are kept until nobody reads them any more, so that it is never a
-/// request that frees one: after a reload that takes milliseconds.
-#[derive(Debug, Default)]
-struct Replaced(VecDeque<Arc<Snapshot>>);
-
-impl Replaced {
-    /// Most that are kept. A thread that had no request since may hold one for long.
-    const MOST: usize = 16;
-
-    fn keep(&mut self, snapshot: Option<Arc<Snapshot>>) {
-        self.0.extend(snapshot);
-        if self.0.len() > Self::MOST {
-            self.0.pop_front();
-        }
-    }
-
-    fn free(&mut self) {
-        self.0.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-    }
 }
 
 /// An order that waits for its round to be published.
@@ -232,7 +213,7 @@ impl Writer {
     }
 
     /// Withdraws, moves channels, writes down, publishes, wakes.
-    fn settle(&mut self, replaced: &mut Replaced) {
+    fn settle(&mut self, replaced: &mut Replaced<Snapshot>) {
         let now = self.clock.now();
         let withdrawals = self.world.due_withdrawals();
         self.carry_out(withdrawals);
@@ -257,7 +238,7 @@ impl Writer {
         if let Some(snapshot) = self.world.next_snapshot(now) {
             self.metrics.snapshot_generation.set(i64::try_from(snapshot.generation).unwrap_or(i64::MAX));
             let before = self.published.swap(Some(Arc::new(snapshot)));
-            replaced.keep(before);
+            before.into_iter().for_each(|before| replaced.keep(before));
             self.status.changed.send_replace(());
         }
         replaced.free();
