@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, Response};
+use http_body_util::Full;
 use rustc_hash::FxHashMap;
 
 use crate::catalog::{Aliases, Release};
@@ -60,12 +61,10 @@ impl Snapshot {
 /// What the configuration says about answers.
 #[derive(Debug)]
 pub struct Settings {
-    /// 302 or 307.
-    pub status: StatusCode,
     /// `private, max-age=<ttl>`.
     pub cache_control: HeaderValue,
-    /// The header maps of redirects, by the number of alternates; made by `redirect::templates`.
-    pub redirects: Box<[HeaderMap]>,
+    /// Redirects without their values, by the number of alternates; made by `redirect::templates`.
+    pub redirects: Box<[Response<Full<Bytes>>]>,
     /// How many duplicates follow the chosen mirror's.
     pub alternates: usize,
     /// The public URL without a trailing slash; empty where none is configured: links are relative then.

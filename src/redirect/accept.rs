@@ -69,10 +69,6 @@ fn quality(parameter: &str) -> Option<u16> {
 /// What a request asks for. aria2 and axios name lists beside `*/*` and still want the file, so only a preference over
 /// `*/*` counts.
 pub fn wanted(headers: &HeaderMap) -> Wanted {
-    match headers.get(ACCEPT).map(|value| value.as_bytes()) {
-        None | Some(b"*/*") => return Wanted::File,
-        Some(_) => {}
-    }
     let qualities = Qualities::read(headers);
     let any = qualities.any.unwrap_or(0);
     let (metalink, json) = (qualities.metalink.unwrap_or(0), qualities.json.unwrap_or(0));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use crate::client::{Whereabouts, sticky_key};
@@ -13,6 +13,7 @@ use crate::routing::Ask;
 use crate::snapshot::{ProductView, ReleaseView, Snapshot};
 
 use super::accept::{Wanted, wanted};
+use super::lines::{AVOID, Lines};
 use super::problem::{gone, problem};
 use super::query::Query;
 use super::resolve::{Found, Meaning, Missing, Target, Why, decode};
@@ -86,12 +87,11 @@ impl Facts<'_> {
     }
 }
 
-/// The header that says the same as `?avoid=`.
-static AVOID: HeaderName = HeaderName::from_static("waypost-avoid");
 /// Most words of `avoid` that are looked at, in all, empty ones included.
 const AVOID_MAX: usize = 100;
 
 /// What a choice depends on, for a client and a release.
+#[inline]
 pub fn ask_of<'a>(
     client: IpAddr,
     whereabouts: Whereabouts,
@@ -197,6 +197,7 @@ fn deliver<'s>(
     let about =
         |outcome, asset| Facts { outcome, product, channel, asset, region: None, mirror: None, reason: None };
     let metadata = |response, asset| Answer { response, facts: about(Outcome::Metadata, asset) };
+    let lines = Lines::of(inquiry.headers);
     let (asset, listed) = match found.target {
         Target::Sums => return metadata(lists::sums(snapshot, release), None),
         Target::VersionText => return metadata(lists::version(snapshot, release), None),
@@ -205,10 +206,10 @@ fn deliver<'s>(
             return metadata(response, Some((&**found.release, asset)));
         }
         Target::Metalink(asset) => (asset, Some(List::Metalink)),
-        Target::File(asset) => (asset, wanted_list(inquiry.headers, query)),
+        Target::File(asset) => (asset, wanted_list(inquiry.headers, lines, query)),
     };
     let of = Some((&**found.release, asset));
-    let avoid = avoided(snapshot, inquiry.headers, query);
+    let avoid = avoided(snapshot, inquiry.headers, lines, query);
     let ask = ask_of(inquiry.client, whereabouts, found.release, asset, inquiry.https);
     let ask = Ask { avoid: avoid.as_ref(), ..ask };
     if let Some(list) = listed {
@@ -257,13 +258,17 @@ impl List {
     }
 }
 
-fn wanted_list(headers: &HeaderMap, query: Query<'_>) -> Option<List> {
+#[inline]
+fn wanted_list(headers: &HeaderMap, lines: Lines, query: Query<'_>) -> Option<List> {
     if !query.is_empty() {
         match query.first("mirrors").as_deref() {
             Some("text") => return Some(List::Text),
             Some(_) => return Some(List::Json),
             None => {}
         }
+    }
+    if !lines.accept {
+        return None;
     }
     match wanted(headers) {
         Wanted::File => None,
@@ -273,7 +278,11 @@ fn wanted_list(headers: &HeaderMap, query: Query<'_>) -> Option<List> {
 }
 
 /// The mirrors that the client asks to avoid, by `?avoid=` or `Waypost-Avoid`. Unknown names mean nothing.
-fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option<MirrorSet> {
+#[inline]
+fn avoided(snapshot: &Snapshot, headers: &HeaderMap, lines: Lines, query: Query<'_>) -> Option<MirrorSet> {
+    if query.is_empty() && !lines.avoid {
+        return None;
+    }
     let mut avoided = MirrorSet::new();
     let mut left = AVOID_MAX;
     let mut add = |list: &str| {
@@ -285,9 +294,7 @@ fn avoided(snapshot: &Snapshot, headers: &HeaderMap, query: Query<'_>) -> Option
             }
         }
     };
-    if !query.is_empty() {
-        query.all("avoid").for_each(|list| add(&list));
-    }
+    query.all("avoid").for_each(|list| add(&list));
     let lines = headers.get_all(&AVOID).iter();
     lines.filter_map(|line| line.to_str().ok()).for_each(add);
     (!avoided.is_empty()).then_some(avoided)

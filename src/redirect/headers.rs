@@ -1,12 +1,12 @@
-//! The redirect itself. Its header lines always have the same names in the same order, so the map of them is prepared
-//! ahead; what varies is written into one buffer, cut where each value ends, and put in place.
+//! The redirect itself. Its header lines always have the same names in the same order, so redirects with empty values are
+//! prepared ahead; what varies is written into one buffer, cut where each value ends, and put in place. (To copy a
+//! prepared header and replace its values costs a third less than to insert names into an empty one.)
 
 use std::ops::Range;
 
 use bytes::Bytes;
-use data_encoding::BASE64;
 use http::header::{CACHE_CONTROL, LINK, LOCATION, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::catalog::{Asset, Release};
 use crate::model::AssetIndex;
@@ -14,6 +14,7 @@ use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
 use crate::snapshot::{HostView, Snapshot};
 
 use super::answer::Body;
+use super::base64::put_base64;
 
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 const MIRROR: HeaderName = HeaderName::from_static("waypost-mirror");
@@ -22,12 +23,14 @@ const ROOM: usize = 1024;
 /// Values that vary: Location, Digest, the mirror, a duplicate for it and each alternate, the description.
 const VALUES_MAX: usize = 3 + 1 + ALTERNATES_MAX + 1;
 
-/// The header maps of redirects with 0, 1, 2, … alternates. The values that vary are empty and come first, in the order
-/// in which a redirect is written.
-pub fn templates(cache_control: &HeaderValue) -> Box<[HeaderMap]> {
+/// Redirects with 0, 1, 2, … alternates. The values that vary are empty and come first, in the order in which a redirect is
+/// written.
+pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<Body>]> {
     let empty = || HeaderValue::from_static("");
     let template = |alternates: usize| {
-        let mut headers = HeaderMap::new();
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
         for name in [LOCATION, DIGEST, MIRROR] {
             headers.insert(name, empty());
         }
@@ -36,7 +39,7 @@ pub fn templates(cache_control: &HeaderValue) -> Box<[HeaderMap]> {
         });
         headers.insert(CACHE_CONTROL, cache_control.clone());
         headers.insert(VARY, HeaderValue::from_static("Accept"));
-        headers
+        response
     };
     (0..=ALTERNATES_MAX).map(template).collect()
 }
@@ -48,7 +51,8 @@ struct Values<'a> {
     /// Where the path that most mirrors share was written first: from then on it is copied.
     path: Option<Range<usize>>,
     buffer: Vec<u8>,
-    ends: [usize; VALUES_MAX],
+    /// Where each value lies in the buffer.
+    cuts: [Range<usize>; VALUES_MAX],
     count: usize,
 }
 
@@ -57,14 +61,20 @@ impl Values<'_> {
         self.buffer.extend_from_slice(bytes);
     }
 
-    fn put_path(&mut self, mirror: &Mirror) {
+    /// `<` and the asset's URL at a mirror. Gives where the URL lies.
+    #[inline]
+    fn put_url(&mut self, mirror: &Mirror) -> Range<usize> {
+        let start = self.buffer.len() + 1;
+        self.put(mirror.link_open.as_bytes());
         match &mirror.layout {
             None => self.put_canonical_path(),
             Some(layout) => write_path(layout, self.release, self.asset, &mut self.buffer),
         }
+        start..self.buffer.len()
     }
 
     /// `<product>/<version>/<asset>`
+    #[inline]
     fn put_canonical_path(&mut self) {
         match &self.path {
             Some(path) => self.buffer.extend_from_within(path.clone()),
@@ -78,7 +88,7 @@ impl Values<'_> {
     }
 
     /// `<` and this service's own URL of the asset, as it is on the host that was asked.
-    fn put_link(&mut self, snapshot: &Snapshot, host: Option<&HostView>) {
+    fn put_own_url(&mut self, snapshot: &Snapshot, host: Option<&HostView>) {
         match host {
             None => {
                 self.put(snapshot.settings.link_open.as_bytes());
@@ -94,25 +104,30 @@ impl Values<'_> {
 
     /// `SHA-256=<base64>` (RFC 3230; what download managers check today).
     fn put_digest(&mut self) {
-        let mut value = *b"SHA-256=00000000000000000000000000000000000000000000";
-        BASE64.encode_mut(self.asset.sha256.as_bytes(), &mut value[8..]);
-        self.put(&value);
+        self.put(b"SHA-256=");
+        put_base64(self.asset.sha256.as_bytes(), &mut self.buffer);
     }
 
-    fn end(&mut self) {
-        self.ends[self.count] = self.buffer.len();
+    /// The next value lies here.
+    fn cut(&mut self, value: Range<usize>) {
+        self.cuts[self.count] = value;
         self.count += 1;
     }
 
-    fn finish(self) -> impl Iterator<Item = HeaderValue> {
+    /// The next value is what was written since `start`.
+    fn cut_from(&mut self, start: usize) {
+        self.cut(start..self.buffer.len());
+    }
+
+    /// Puts the values in their places.
+    fn fill<'p>(self, places: impl Iterator<Item = &'p mut HeaderValue>) {
         let bytes = Bytes::from(self.buffer);
-        let mut start = 0;
-        self.ends.into_iter().take(self.count).map(move |end| {
-            let value = bytes.slice(start..end);
-            start = end;
+        for (place, cut) in places.zip(&self.cuts[..self.count]) {
             // Everything written here is ASCII without controls: checked names, encoded paths, parsed URLs.
-            HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""))
-        })
+            if let Ok(value) = HeaderValue::from_maybe_shared(bytes.slice(cut.clone())) {
+                *place = value;
+            }
+        }
     }
 }
 
@@ -124,36 +139,35 @@ pub fn redirect(
     asset: &Asset,
     pick: &Pick,
 ) -> Response<Body> {
-    let settings = &snapshot.settings;
     let buffer = Vec::with_capacity(ROOM);
-    let mut values = Values { release, asset, path: None, buffer, ends: [0; VALUES_MAX], count: 0 };
+    let cuts = [const { 0..0 }; VALUES_MAX];
+    let mut values = Values { release, asset, path: None, buffer, cuts, count: 0 };
     let chosen = snapshot.mirrors.get(pick.mirror);
-    values.put(chosen.base.as_bytes());
-    values.put_path(chosen);
-    values.end();
+    // The first duplicate is the chosen mirror's: what it links to is the Location.
+    let location = values.put_url(chosen);
+    values.put(chosen.link_tails[0].as_bytes());
+    let digest = values.buffer.len();
     values.put_digest();
-    values.end();
+    let name = values.buffer.len();
     values.put(chosen.name.as_bytes());
-    values.end();
-    let duplicates = std::iter::once(&pick.mirror).chain(pick.alternates());
-    for (place, id) in duplicates.enumerate() {
+    values.cut(location);
+    values.cut(digest..name);
+    values.cut_from(name);
+    values.cut(0..digest);
+    for (place, id) in (1..).zip(pick.alternates()) {
         let mirror = snapshot.mirrors.get(*id);
-        values.put(mirror.link_open.as_bytes());
-        values.put_path(mirror);
+        let start = values.buffer.len();
+        values.put_url(mirror);
         values.put(mirror.link_tails[place].as_bytes());
-        values.end();
+        values.cut_from(start);
     }
-    values.put_link(snapshot, host);
+    let start = values.buffer.len();
+    values.put_own_url(snapshot, host);
     values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
-    values.end();
+    values.cut_from(start);
 
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = settings.status;
-    let mut headers = settings.redirects[pick.alternates().len()].clone();
-    for (place, value) in headers.values_mut().zip(values.finish()) {
-        *place = value;
-    }
-    *response.headers_mut() = headers;
+    let mut response = snapshot.settings.redirects[pick.alternates().len()].clone();
+    values.fill(response.headers_mut().values_mut());
     response
 }
 
@@ -197,7 +211,8 @@ mod tests {
     #[test]
     fn templates_have_a_place_for_every_value_before_what_is_constant() {
         let constant = HeaderValue::from_static("private, max-age=60");
-        for (alternates, template) in templates(&constant).iter().enumerate() {
+        for (alternates, template) in templates(StatusCode::FOUND, &constant).iter().enumerate() {
+            let template = template.headers();
             let values: Vec<_> = template.values().collect();
             let varying = 3 + 1 + alternates + 1;
             assert!(values[..varying].iter().all(|value| value.is_empty()));

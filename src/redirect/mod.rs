@@ -16,8 +16,10 @@
 
 mod accept;
 mod answer;
+mod base64;
 mod exports;
 mod headers;
+mod lines;
 mod lists;
 mod names;
 mod problem;

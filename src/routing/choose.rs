@@ -67,6 +67,16 @@ pub struct Pick {
 }
 
 impl Pick {
+    fn alone(mirror: MirrorId) -> Self {
+        Self { mirror, alternates: [mirror; ALTERNATES_MAX], count: 0 }
+    }
+
+    /// Adds the next best; `ALTERNATES_MAX` at most.
+    fn add(&mut self, mirror: MirrorId) {
+        self.alternates[usize::from(self.count)] = mirror;
+        self.count += 1;
+    }
+
     /// The next best mirrors, best first.
     pub fn alternates(&self) -> &[MirrorId] {
         &self.alternates[..usize::from(self.count)]
@@ -188,26 +198,78 @@ impl<'a> Router<'a> {
         self.choose_among(ask, alternates, |id| eligibility.may(id))
     }
 
+    #[inline]
     fn choose_among(&self, ask: &Ask<'a>, alternates: usize, may: impl Fn(MirrorId) -> bool) -> Option<Pick> {
+        let alternates = alternates.min(ALTERNATES_MAX);
+        match self.divided_by(ask) {
+            [None, None] => self.choose_in_order(ask, alternates, may),
+            _ => self.choose_in_parts(ask, alternates, may),
+        }
+    }
+
+    /// Where nothing divides the tiers, as for nearly every request: behind the pick, the mirrors are as they are ranked.
+    #[inline]
+    fn choose_in_order(
+        &self,
+        ask: &Ask<'a>,
+        alternates: usize,
+        may: impl Fn(MirrorId) -> bool,
+    ) -> Option<Pick> {
+        let (ranking, _) = self.rankings.at(ask.whereabouts.place);
+        let mut start = 0;
+        for tier in &ranking.tiers {
+            let members = &ranking.order[start..usize::from(tier.end)];
+            if let Some(mirror) = self.rankings.pick(self.mirrors, tier, members, ask.sticky, &may) {
+                let mut pick = Pick::alone(mirror);
+                let others = ranking.order[start..].iter().filter(|id| **id != mirror && may(**id));
+                others.take(alternates).for_each(|id| pick.add(*id));
+                return Some(pick);
+            }
+            start = tier.end.into();
+        }
+        None
+    }
+
+    fn choose_in_parts(
+        &self,
+        ask: &Ask<'a>,
+        alternates: usize,
+        may: impl Fn(MirrorId) -> bool,
+    ) -> Option<Pick> {
         let mut pick: Option<Pick> = None;
         let _ = self.visit_peers(ask, |peers| {
             let eligible = |id: MirrorId| peers.has(id) && may(id);
-            if pick.is_none() {
-                let Peers { tier, members, .. } = *peers;
-                let mirror = self.rankings.pick(self.mirrors, tier, members, ask.sticky, eligible);
-                pick = mirror.map(|mirror| Pick { mirror, alternates: [mirror; ALTERNATES_MAX], count: 0 });
+            let pick = match &mut pick {
+                Some(pick) => pick,
+                None => {
+                    let Peers { tier, members, .. } = *peers;
+                    match self.rankings.pick(self.mirrors, tier, members, ask.sticky, eligible) {
+                        Some(mirror) => pick.insert(Pick::alone(mirror)),
+                        None => return ControlFlow::Continue(()),
+                    }
+                }
+            };
+            let mut members = peers.members.iter();
+            while pick.alternates().len() < alternates {
+                match members.find(|id| **id != pick.mirror && eligible(**id)) {
+                    Some(id) => pick.add(*id),
+                    None => return ControlFlow::Continue(()),
+                }
             }
-            let Some(pick) = &mut pick else { return ControlFlow::Continue(()) };
-            let rest = peers.members.iter().filter(|id| **id != pick.mirror && eligible(**id));
-            let room = pick.alternates.iter_mut().take(alternates).skip(pick.count.into());
-            for (slot, id) in room.zip(rest) {
-                *slot = *id;
-                pick.count += 1;
-            }
-            let full = usize::from(pick.count) >= alternates.min(ALTERNATES_MAX);
-            if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Break(())
         });
         pick
+    }
+
+    /// The sets that divide tiers for a request: the mirrors in the client's own network, and those that an IPv6 client
+    /// does not reach by IPv6.
+    #[inline]
+    fn divided_by(&self, ask: &Ask<'_>) -> [Option<&'a MirrorSet>; 2] {
+        let ipv4_only = &self.availability.ipv4_only;
+        [
+            ask.whereabouts.asn.and_then(|asn| self.mirrors.in_asn(asn)),
+            (ask.address.is_ipv6() && !ipv4_only.is_empty()).then_some(ipv4_only),
+        ]
     }
 
     /// Visits all mirrors in order of preference, at a time those that are equally good for the request: of one group
@@ -220,10 +282,9 @@ impl<'a> Router<'a> {
         mut visit: impl FnMut(&Peers<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let (ranking, _) = self.rankings.at(ask.whereabouts.place);
-        let same_asn = ask.whereabouts.asn.and_then(|asn| self.mirrors.in_asn(asn));
-        let ipv4_only = Some(&self.availability.ipv4_only).filter(|_| ask.address.is_ipv6());
+        let [same_asn, ipv4_only] = self.divided_by(ask);
         let networks = halves(same_asn, [true, false]);
-        let families = halves(ipv4_only.filter(|set| !set.is_empty()), [false, true]);
+        let families = halves(ipv4_only, [false, true]);
         let mut start = 0;
         for group in ranking.tiers.chunk_by(|a, b| a.group == b.group) {
             let mut end = start;

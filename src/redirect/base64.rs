@@ -1,0 +1,35 @@
+//! Base64 (RFC 4648 section 4) of a SHA-256. Every redirect carries one, and a general encoder costs four times as much.
+
+/// The characters, by what they stand for.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Writes 32 bytes as 44 characters.
+#[inline]
+pub fn put_base64(bytes: &[u8; 32], out: &mut Vec<u8>) {
+    let mut padded = [0; 40];
+    padded[..32].copy_from_slice(bytes);
+    let mut text = [0; 48];
+    // Six bytes make eight characters.
+    for (n, eight) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let bits = padded[6 * n..].first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        for (character, shift) in eight.iter_mut().zip((16..=58).rev().step_by(6)) {
+            *character = ALPHABET[(bits >> shift) as usize & 63];
+        }
+    }
+    text[43] = b'=';
+    out.extend_from_slice(&text[..44]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn reads_as_a_general_encoder_writes_it(bytes: [u8; 32]) {
+            let mut text = Vec::new();
+            put_base64(&bytes, &mut text);
+            assert_eq!(text, data_encoding::BASE64.encode(&bytes).as_bytes());
+        }
+    }
+}
