@@ -170,7 +170,7 @@ impl World {
             Check::Metadata => known.content.metadata(),
             Check::Hashes => known.content.hashes(&known.examined),
             Check::Signatures => known.content.signatures(known, self.has_keys()),
-            Check::Provenance => known.content.provenance(),
+            Check::Provenance => known.content.provenance(&known.release),
             Check::Mirrors => self.mirrors_finding(known, now),
             Check::Verification => self.verification_finding(known, now),
             Check::Rollback => self.rollback_finding(known),

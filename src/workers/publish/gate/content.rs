@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::catalog::manifest::{Manifest, ManifestAsset};
 use crate::catalog::publish::kind_of_name;
 use crate::catalog::signature::SIGNATURE_SUFFIX;
-use crate::catalog::{Kind, Platform};
+use crate::catalog::{Kind, Platform, Release};
 use crate::model::{AssetIndex, SignatureState};
 use crate::workers::publish::examined::Examined;
 use crate::workers::publish::releases::Known;
@@ -32,11 +32,33 @@ pub struct Content {
     /// Payloads with a signature that minisign can verify, in order.
     minisigned: Box<[AssetIndex]>,
     /// Payloads with a signature of another kind only.
-    signed_otherwise: Missing,
-    unsigned: Missing,
-    without_provenance: Missing,
+    signed_otherwise: Lacking,
+    unsigned: Lacking,
+    without_provenance: Lacking,
     /// What built it, as the manifest says.
     pub(super) pipeline: Option<Box<str>>,
+}
+
+/// Assets that lack something: the first ones, and how many there are. Numbers, because every release keeps them.
+#[derive(Debug, Default)]
+struct Lacking {
+    first: Vec<AssetIndex>,
+    count: usize,
+}
+
+impl Lacking {
+    fn add(&mut self, asset: AssetIndex) {
+        if self.first.len() < NAMED_MAX {
+            self.first.push(asset);
+        }
+        self.count += 1;
+    }
+
+    /// By name.
+    fn of(&self, release: &Release) -> Missing {
+        let name = |asset: &AssetIndex| release.asset(*asset).name.to_string();
+        Missing { named: self.first.iter().map(name).collect(), count: self.count }
+    }
 }
 
 /// An asset's kind: as the manifest says, else as its name tells.
@@ -150,8 +172,8 @@ impl Content {
         let parts = Parts::of(manifest);
         let (expected, absent) = parts.expected(manifest);
         let mut minisigned = Vec::new();
-        let (mut signed_otherwise, mut unsigned) = (Missing::default(), Missing::default());
-        let mut without_provenance = Missing::default();
+        let (mut signed_otherwise, mut unsigned) = (Lacking::default(), Lacking::default());
+        let mut without_provenance = Lacking::default();
         for (index, asset) in &parts.payloads {
             let signatures = || parts.companions(asset).filter(|with| kind_of(with) == Some("signature"));
             let is_minisign =
@@ -159,14 +181,14 @@ impl Content {
             if signatures().any(is_minisign) {
                 minisigned.push(*index);
             } else if signatures().next().is_some() {
-                signed_otherwise.add(|| asset.name.to_string());
+                signed_otherwise.add(*index);
             } else {
-                unsigned.add(|| asset.name.to_string());
+                unsigned.add(*index);
             }
             let tells_origin =
                 |with: &ManifestAsset| matches!(kind_of(with), Some("provenance" | "attestation" | "sbom"));
             if asset.provenance.is_none() && !parts.companions(asset).any(tells_origin) {
-                without_provenance.add(|| asset.name.to_string());
+                without_provenance.add(*index);
             }
         }
         Self {
@@ -258,14 +280,14 @@ impl Content {
             names
         };
         missing.take_in(super::wrong_signatures(known));
-        missing.take_in(state(self.unsigned.clone(), SignatureState::Unsigned));
+        missing.take_in(state(self.unsigned.of(&known.release), SignatureState::Unsigned));
         if !has_keys {
             let signed = self.payloads - self.unsigned.count;
             let summary =
                 format!("{signed} of {} files signed; no trusted key to verify them", self.payloads);
             return Finding::of(summary, missing);
         }
-        missing.take_in(state(self.signed_otherwise.clone(), SignatureState::Unchecked));
+        missing.take_in(state(self.signed_otherwise.of(&known.release), SignatureState::Unchecked));
         let good = self.verdicts(known).filter(|state| *state == SignatureState::Good).count();
         let summary = format!("{good} of {} files signed by a trusted key", self.payloads);
         let unchecked = self.unchecked(known);
@@ -281,10 +303,10 @@ impl Content {
         Finding { ok: None, summary, missing: Missing { named: named.collect(), count: unchecked } }
     }
 
-    pub(super) fn provenance(&self) -> Finding {
+    pub(super) fn provenance(&self, release: &Release) -> Finding {
         let told = self.payloads - self.without_provenance.count;
         let summary = format!("{told} of {} files say where they come from", self.payloads);
-        Finding::of(summary, self.without_provenance.clone())
+        Finding::of(summary, self.without_provenance.of(release))
     }
 }
 
