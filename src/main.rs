@@ -3,7 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use waypost::cli::Cli;
+
+/// A redirect allocates half a dozen times, and this one does it for a third of what the system's takes.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     Cli::parse().run()
