@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::coop;
@@ -215,13 +215,15 @@ impl Watch {
 pub(super) struct Alarm<'a> {
     sleep: Pin<&'a mut Sleep>,
     set_to: u64,
+    /// Whom the sleep wakes as it is set now.
+    wakes: Option<Waker>,
     watch: &'a Watch,
 }
 
 impl<'a> Alarm<'a> {
     /// With a `sleep` until the deadline of the first byte.
     pub(super) fn new(sleep: Pin<&'a mut Sleep>, watch: &'a Watch) -> Self {
-        Self { sleep, set_to: millis(watch.limits.first_byte), watch }
+        Self { sleep, set_to: millis(watch.limits.first_byte), wakes: None, watch }
     }
 
     /// Asked when the connection has to wait: ready with the bound that was reached. Otherwise the task is woken when
@@ -232,6 +234,11 @@ impl<'a> Alarm<'a> {
         if let Some((at, _)) = bound.filter(|(at, _)| *at < self.set_to) {
             self.set(at);
         }
+        // A sleep that wakes this task need not be polled until it has ended: that costs more than all else here.
+        let is_set = self.wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_set && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
         while self.sleep.as_mut().poll(cx).is_ready() {
             let now = self.watch.now();
             match bound {
@@ -240,17 +247,22 @@ impl<'a> Alarm<'a> {
                 None => self.set(now + NO_BOUND_MILLIS),
             }
         }
+        if coop::has_budget_remaining() {
+            self.wakes = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        // A connection that always finds more to read leaves no budget, and without budget no timer rings, nor does it
+        // take a waker.
+        self.wakes = None;
         match bound {
-            // A connection that always finds more to read leaves no budget, and without budget no timer rings.
-            Some((at, which)) if !coop::has_budget_remaining() && at <= self.watch.now() => {
-                Poll::Ready(which)
-            }
+            Some((at, which)) if at <= self.watch.now() => Poll::Ready(which),
             _ => Poll::Pending,
         }
     }
 
     fn set(&mut self, to: u64) {
         self.set_to = to;
+        self.wakes = None;
         self.sleep.as_mut().reset(self.watch.accepted + Duration::from_millis(to));
     }
 }
