@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
-use http_body_util::Full;
 use rustc_hash::FxHashMap;
 
 use crate::catalog::{Aliases, Release};
@@ -64,7 +63,7 @@ pub struct Settings {
     /// `private, max-age=<ttl>`.
     pub cache_control: HeaderValue,
     /// Redirects without their values, by the number of alternates; made by `redirect::templates`.
-    pub redirects: Box<[Response<Full<Bytes>>]>,
+    pub redirects: Box<[Response<()>]>,
     /// How many duplicates follow the chosen mirror's.
     pub alternates: usize,
     /// The public URL without a trailing slash; empty where none is configured: links are relative then.

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
-use http_body_util::Full;
 
 use crate::client::{Whereabouts, sticky_key};
 use crate::metrics::{Outcome, ProductMeters};
@@ -13,14 +11,12 @@ use crate::routing::Ask;
 use crate::snapshot::{ProductView, ReleaseView, Snapshot};
 
 use super::accept::{Wanted, wanted};
+use super::body::Body;
 use super::lines::{AVOID, Lines};
 use super::problem::{gone, problem};
 use super::query::Query;
 use super::resolve::{Found, Meaning, Missing, Target, Why, decode};
 use super::{headers, lists, names};
-
-/// The body of every answer: known whole.
-pub type Body = Full<Bytes>;
 
 /// What is asked, by whom.
 #[derive(Debug, Clone, Copy)]

@@ -13,8 +13,8 @@ use crate::model::AssetIndex;
 use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
 use crate::snapshot::{HostView, Snapshot};
 
-use super::answer::Body;
 use super::base64::put_base64;
+use super::body::Body;
 
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 const MIRROR: HeaderName = HeaderName::from_static("waypost-mirror");
@@ -25,10 +25,10 @@ const VALUES_MAX: usize = 3 + 1 + ALTERNATES_MAX + 1;
 
 /// Redirects with 0, 1, 2, … alternates. The values that vary are empty and come first, in the order in which a redirect is
 /// written.
-pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<Body>]> {
+pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<()>]> {
     let empty = || HeaderValue::from_static("");
     let template = |alternates: usize| {
-        let mut response = Response::new(Body::default());
+        let mut response = Response::new(());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         for name in [LOCATION, DIGEST, MIRROR] {
@@ -166,7 +166,7 @@ pub fn redirect(
     values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
     values.cut_from(start);
 
-    let mut response = snapshot.settings.redirects[pick.alternates().len()].clone();
+    let mut response = snapshot.settings.redirects[pick.alternates().len()].clone().map(|()| Body::default());
     values.fill(response.headers_mut().values_mut());
     response
 }

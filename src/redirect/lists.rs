@@ -11,7 +11,7 @@ use crate::catalog::{Asset, Release};
 use crate::model::{MirrorId, MirrorName, ProductName, RegionName, Version};
 use crate::snapshot::{ProductView, Snapshot};
 
-use super::answer::Body;
+use super::body::Body;
 use super::exports::releases_json;
 use super::headers::write_canonical;
 

@@ -17,6 +17,7 @@
 mod accept;
 mod answer;
 mod base64;
+mod body;
 mod exports;
 mod headers;
 mod lines;
@@ -27,7 +28,8 @@ mod query;
 mod resolve;
 
 pub use accept::{Wanted, wanted};
-pub use answer::{Answer, Body, Facts, Inquiry, answer, ask_of};
+pub use answer::{Answer, Facts, Inquiry, answer, ask_of};
+pub use body::Body;
 pub use exports::hosts_json;
 pub use headers::templates;
 pub use problem::problem;

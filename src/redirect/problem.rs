@@ -10,7 +10,7 @@ use crate::model::AssetIndex;
 use crate::snapshot::{HostView, Snapshot};
 
 use super::accept::{Told, told};
-use super::answer::Body;
+use super::body::Body;
 use super::headers::successor;
 use super::lists::escape;
 

@@ -302,6 +302,8 @@ fn http1_builder(limits: &Limits, handler_waits: bool) -> http1::Builder {
     builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder.max_header_size(limits.header_bytes).max_buf_size(limits.header_bytes.max(MIN_BUFFER));
     builder.half_close(!handler_waits);
+    // Head and body in one buffer: to gather them takes an array of 64 slices that is filled anew for every answer.
+    builder.writev(false);
     // Up to its default hyper keeps headers on the stack.
     if limits.headers != Limits::default().headers {
         builder.max_headers(limits.headers);

@@ -81,7 +81,8 @@ pub struct Connection {
 
 /// Answers requests. It is called for every request, of any method and path that HTTP can express.
 pub trait Handler: Send + Sync + 'static {
-    /// The answer's body; its default is an empty one.
+    /// The answer's body; its default is an empty one. On HTTP/1.1 a frame is copied behind the head, so a long body had
+    /// better come in pieces.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Send + 'static;
 
     /// Whether an answer may have to be waited for. Only then it is looked meanwhile whether the client is still there:
