@@ -27,9 +27,14 @@ pub fn measured<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Cost
     let began = Instant::now();
     let done = work()?;
     let wall = began.elapsed();
-    // The kernel books the time when the thread leaves the core.
+    Ok((done, Cost { cpu: own_cpu()?, wall }))
+}
+
+/// This thread's time on a core so far.
+pub fn own_cpu() -> Result<Duration, Failure> {
+    // The kernel books it when the thread leaves the core.
     std::thread::sleep(Duration::from_millis(1));
-    Ok((done, Cost { cpu: cpu(Path::new("/proc/thread-self"))?, wall }))
+    cpu(Path::new("/proc/thread-self"))
 }
 
 /// The threads of this process.

@@ -26,7 +26,7 @@ use waypost::workers::handle::channel;
 use waypost::workers::publish::{World, Writer};
 use waypost::workers::{Handle, Prepared, Status, Wakers};
 
-use super::cost::{Cost, cpu, measured, threads};
+use super::cost::{Cost, cpu, measured, own_cpu, threads};
 use super::{Failure, world};
 
 /// Assets of a release that is published while this measures.
@@ -91,26 +91,27 @@ struct Site {
 }
 
 impl Site {
-    /// Opens everything as the service does, and says how long each part took.
+    /// Opens everything that the service opens, one after the other, and says how much work each part is.
     fn open(arguments: &Arguments) -> Result<(Self, Value), Failure> {
-        let mut laps = Laps(Instant::now());
+        let mut laps = Laps(Duration::ZERO);
+        laps.lap()?;
         let config = config::load(&arguments.config).map_err(|problems| problems.to_string())?.config;
         let (config, metrics) = (Arc::new(config), Arc::new(Metrics::new()));
-        let config_ms = laps.lap();
+        let config_ms = laps.lap()?;
         let prepared = prepare(&config, None, &metrics)?;
         let geoip = Arc::clone(prepared.locator.geoip());
-        let prepared_ms = laps.lap();
+        let prepared_ms = laps.lap()?;
         let (store, loaded) = Store::open(&config.server.state)?;
-        let store_ms = laps.lap();
+        let store_ms = laps.lap()?;
         let unchanged = |path: ManifestPath| (path.to_string(), Listed::Unchanged);
         let path = |known: &waypost::store::KnownManifest| ManifestPath {
             product: known.product.clone(),
             version: known.version.clone(),
         };
         let listed = loaded.manifests.iter().map(path).map(unchanged).collect();
-        laps.lap();
+        laps.lap()?;
         let world = World::new(Box::new(prepared), loaded, SystemClock.now());
-        let world_ms = laps.lap();
+        let world_ms = laps.lap()?;
         let (handle, messages) = channel();
         let (status, published) =
             (Arc::new(Status::new(config.admin.clone())), Arc::new(Published::default()));
@@ -270,13 +271,13 @@ fn probed(mirror: &MirrorName, fault: Option<CopyFault>) -> Fact {
     Fact::Probed(Probed { mirror: mirror.clone(), copy: None, outcome, families: None, final_host: None })
 }
 
-/// Milliseconds from one moment to the next.
-struct Laps(Instant);
+/// Milliseconds of this thread from one moment to the next.
+struct Laps(Duration);
 
 impl Laps {
-    fn lap(&mut self) -> f64 {
-        let before = std::mem::replace(&mut self.0, Instant::now());
-        (self.0 - before).as_secs_f64() * 1e3
+    fn lap(&mut self) -> Result<f64, Failure> {
+        let before = std::mem::replace(&mut self.0, own_cpu()?);
+        Ok((self.0 - before).as_secs_f64() * 1e3)
     }
 }
 

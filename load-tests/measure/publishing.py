@@ -38,7 +38,7 @@ def measure(context: Context) -> Section:
         spread(5, "p99 at rest", [rest for rest, _ in rounds], "µs"),
     ]
     opened = ", ".join(f"{part.removesuffix('_ms')} {took:,.0f} ms" for part, took in costs["opened"].items())
-    return Section(NAME, figures, {"work": costs, "p99_us": rounds}, [f"{world.shape}. Opening it: {opened}."])
+    return Section(NAME, figures, {"work": costs, "p99_us": rounds}, [f"{world.shape}. Work of opening it, part by part: {opened}."])
 
 
 def writers_work(context: Context, world: World) -> dict:

@@ -69,6 +69,7 @@ def memory(context: Context, world: World, geoip: bool) -> Memory:
     process = Path(f"/proc/{context.servers.running[service.name].pid}")
     rollup, status = (process / "smaps_rollup").read_text(), (process / "status").read_text()
     context.servers.stop(service.name)
+    context.say(f"  {kilobytes(rollup, 'Rss') / MB:,.0f} MB")
     return Memory(kilobytes(rollup, "Rss"), kilobytes(rollup, "Pss"), kilobytes(status, "VmHWM"))
 
 
