@@ -95,13 +95,13 @@ pub struct Router<'a> {
 }
 
 /// A request's view of which mirrors may serve it.
-pub(super) struct Eligibility<'a> {
+pub(super) struct Eligibility<'e, 'a> {
     router: Router<'a>,
-    ask: Ask<'a>,
+    ask: &'e Ask<'a>,
     admission: Admission<'a>,
 }
 
-impl Eligibility<'_> {
+impl Eligibility<'_, '_> {
     /// Whether the mirror may serve the request, wishes aside.
     #[inline]
     pub(super) fn may(&self, id: MirrorId) -> bool {
@@ -144,12 +144,13 @@ impl Eligibility<'_> {
 }
 
 impl<'a> Router<'a> {
-    pub(super) fn eligibility(self, ask: &Ask<'a>) -> Eligibility<'a> {
+    #[inline]
+    pub(super) fn eligibility<'e>(self, ask: &'e Ask<'a>) -> Eligibility<'e, 'a> {
         let (_, region) = self.rankings.at(ask.whereabouts.place);
         let whereabouts = ask.whereabouts;
         let subject =
             Subject { country: whereabouts.country, region, asn: whereabouts.asn, address: ask.address };
-        Eligibility { router: self, ask: *ask, admission: self.mirrors.filter.admit(&subject) }
+        Eligibility { router: self, ask, admission: self.mirrors.filter.admit(&subject) }
     }
 
     /// Adds the mirrors that a word of `avoid` means: a mirror's name, its host, a URL on it, or a URL on another host
