@@ -255,12 +255,12 @@ impl Handler for Admin {
         self: &Arc<Self>,
         request: Request<Incoming>,
         _: &Connection,
-    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+    ) -> impl Future<Output = Response<Body>> + Send + Unpin + use<> {
         let admin = Arc::clone(self);
-        async move {
+        Box::pin(async move {
             let mut response = admin.respond(request).await.unwrap_or_else(Response::from);
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
-        }
+        })
     }
 }

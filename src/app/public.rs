@@ -120,7 +120,7 @@ impl Handler for Public {
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+    ) -> impl Future<Output = Response<Body>> + Send + Unpin + use<> {
         ready(self.respond(&request, connection))
     }
 }

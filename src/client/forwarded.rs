@@ -126,14 +126,18 @@ fn last_ipv4(list: &[u8]) -> Option<Ipv4Addr> {
 /// The number up to 255 that `text` ends in, without leading zeros, and what stands before it.
 #[inline]
 fn last_octet(text: &[u8]) -> Option<(&[u8], u32)> {
-    let (mut at, mut value, mut unit) = (text.len(), 0, 1);
-    while let Some(digit) = text[..at].last().filter(|b| b.is_ascii_digit() && unit < 1000) {
-        value += u32::from(digit - b'0') * unit;
-        unit *= 10;
-        at -= 1;
-    }
-    let plain = unit == 10 || (unit > 10 && value * 10 >= unit && value <= 255);
-    plain.then_some((&text[..at], value))
+    let digit = |from_end: usize| {
+        let byte = text.get(text.len().wrapping_sub(from_end))?;
+        byte.is_ascii_digit().then(|| u32::from(byte - b'0'))
+    };
+    let ones = digit(1)?;
+    let (digits, value) = match (digit(2), digit(3)) {
+        (None, _) => (1, ones),
+        (Some(0), None) | (Some(_), Some(0)) => return None,
+        (Some(tens), None) => (2, tens * 10 + ones),
+        (Some(tens), Some(hundreds)) => (3, hundreds * 100 + tens * 10 + ones),
+    };
+    (value <= 255).then(|| (&text[..text.len() - digits], value))
 }
 
 /// An address with at least one colon; an IPv4-mapped one becomes IPv4.

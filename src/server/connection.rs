@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Waker, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -243,21 +243,35 @@ impl<H: Handler> Session<H> {
     fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<H::Body>, Infallible>> + Send + use<H> {
+    ) -> Answering<H, impl Future<Output = Response<H::Body>> + Send + Unpin + use<H>> {
         let in_flight = InFlight::begin(Arc::clone(self));
         // Over HTTP/1.1 hyper has counted them; over HTTP/2 it bounds their size alone.
         let handled = (request.headers().len() <= self.plan.limits.headers)
             .then(|| self.plan.handler.handle(request, &self.connection));
-        async move {
-            let mut response = match handled {
-                Some(handled) => handled.await,
-                None => too_many_headers(),
-            };
-            if in_flight.is_last() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response)
+        Answering { handled, in_flight }
+    }
+}
+
+/// An answer that may have to be waited for. Written out, because an async block moves what it waits for, and its
+/// outcome, once more each.
+struct Answering<H, F> {
+    /// `None` for a request that the handler does not get.
+    handled: Option<F>,
+    in_flight: InFlight<H>,
+}
+
+impl<H: Handler, F: Future<Output = Response<H::Body>> + Unpin> Future for Answering<H, F> {
+    type Output = Result<Response<H::Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = match &mut self.handled {
+            Some(handled) => ready!(Pin::new(handled).poll(cx)),
+            None => too_many_headers(),
+        };
+        if self.in_flight.is_last() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        Poll::Ready(Ok(response))
     }
 }
 

@@ -93,10 +93,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request. A panic ends this connection (HTTP/2: this stream) and nothing else.
     ///
     /// The future outlives the call, so it keeps of the handler and the request only what it has to wait with. What
-    /// needs no waiting is best done before it is returned: as [`std::future::ready`] then, an answer costs least.
+    /// needs no waiting is best done before it is returned: as [`std::future::ready`] then, an answer costs least. What
+    /// waits is boxed.
     fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
+    ) -> impl Future<Output = Response<Self::Body>> + Send + Unpin + use<Self>;
 }

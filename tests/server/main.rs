@@ -53,10 +53,10 @@ impl Handler for Answers {
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &Connection,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<> {
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + Unpin + use<> {
         assert_ne!(request.uri().path(), "/panic-at-once", "as the test asked");
         let (answers, connection) = (Arc::clone(self), *connection);
-        async move { answers.answer(request, connection).await }
+        Box::pin(async move { answers.answer(request, connection).await })
     }
 }
 

@@ -92,14 +92,14 @@ impl Handler for StaticServer {
         self: &Arc<Self>,
         request: Request<Incoming>,
         _: &Connection,
-    ) -> impl Future<Output = Response<FileBody>> + Send + use<> {
+    ) -> impl Future<Output = Response<FileBody>> + Send + Unpin + use<> {
         let server = Arc::clone(self);
-        async move {
+        Box::pin(async move {
             server.answer(&request).await.unwrap_or_else(|error| match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => status_only(StatusCode::NOT_FOUND),
                 _ => status_only(StatusCode::INTERNAL_SERVER_ERROR),
             })
-        }
+        })
     }
 }
 
