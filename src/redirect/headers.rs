@@ -20,18 +20,18 @@ const DIGEST: HeaderName = HeaderName::from_static("digest");
 const MIRROR: HeaderName = HeaderName::from_static("waypost-mirror");
 /// Bytes that the values of an ordinary answer take together.
 const ROOM: usize = 1024;
-/// Values that vary: Location, Digest, the mirror, a duplicate for it and each alternate, the description.
-const VALUES_MAX: usize = 3 + 1 + ALTERNATES_MAX + 1;
+/// Values that are written: Location, Digest, a duplicate for it and each alternate, the description.
+const VALUES_MAX: usize = 2 + 1 + ALTERNATES_MAX + 1;
 
-/// Redirects with 0, 1, 2, … alternates. The values that vary are empty and come first, in the order in which a redirect is
-/// written.
+/// Redirects with 0, 1, 2, … alternates. The values that vary are empty and come first: the mirror's name, and what is
+/// written, in that order.
 pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<()>]> {
     let empty = || HeaderValue::from_static("");
     let template = |alternates: usize| {
         let mut response = Response::new(());
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        for name in [LOCATION, DIGEST, MIRROR] {
+        for name in [MIRROR, LOCATION, DIGEST] {
             headers.insert(name, empty());
         }
         (0..alternates + 2).for_each(|_| {
@@ -148,11 +148,8 @@ pub fn redirect(
     values.put(chosen.link_tails[0].as_bytes());
     let digest = values.buffer.len();
     values.put_digest();
-    let name = values.buffer.len();
-    values.put(chosen.name.as_bytes());
     values.cut(location);
-    values.cut(digest..name);
-    values.cut_from(name);
+    values.cut_from(digest);
     values.cut(0..digest);
     for (place, id) in (1..).zip(pick.alternates()) {
         let mirror = snapshot.mirrors.get(*id);
@@ -167,7 +164,11 @@ pub fn redirect(
     values.cut_from(start);
 
     let mut response = snapshot.settings.redirects[pick.alternates().len()].clone().map(|()| Body::default());
-    values.fill(response.headers_mut().values_mut());
+    let mut places = response.headers_mut().values_mut();
+    if let Some(name) = places.next() {
+        *name = chosen.name_value.clone();
+    }
+    values.fill(places);
     response
 }
 
@@ -219,7 +220,7 @@ mod tests {
             assert!(values[varying..].iter().all(|value| !value.is_empty()));
             assert_eq!(template.get_all(LINK).iter().count(), alternates + 2);
             let names: Vec<_> = template.iter().map(|(name, _)| name.as_str()).collect();
-            assert_eq!(names[..3], ["location", "digest", "waypost-mirror"]);
+            assert_eq!(names[..3], ["waypost-mirror", "location", "digest"]);
         }
     }
 }

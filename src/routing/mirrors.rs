@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault};
 
+use http::HeaderValue;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::catalog::{Asset, Release};
@@ -38,6 +39,8 @@ pub struct Mirror {
     pub anycast: bool,
     /// A number for its name that is the same in every process.
     pub sticky: u64,
+    /// Its name as a header's value.
+    pub name_value: HeaderValue,
     /// How its `Link` lines begin: `<`, and `base`.
     pub link_open: Box<str>,
     /// How they end in each place, the chosen mirror's first: `>; rel=duplicate; pri=1; geo=de` (RFC 6249 section 3).
@@ -204,6 +207,8 @@ fn compile(mirror: &config::Mirror) -> Mirror {
         weight: mirror.weight,
         anycast: mirror.anycast,
         sticky: BuildHasherDefault::<FxHasher>::default().hash_one(mirror.name.as_str()),
+        // A name is a word of ASCII.
+        name_value: HeaderValue::from_str(&mirror.name).unwrap_or(HeaderValue::from_static("")),
         link_open: format!("<{}", mirror.url).into(),
         link_tails: (1..=ALTERNATES_MAX + 1).map(link_tail).collect(),
     }
