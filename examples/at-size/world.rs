@@ -78,6 +78,9 @@ pub struct Arguments {
     /// Port on 127.0.0.1 where all mirrors are, each under a path of its own
     #[arg(long)]
     mirror_port: u16,
+    /// The service may list the mirrors' folders; without, their layout has none that could be listed
+    #[arg(long)]
+    listable: bool,
 }
 
 /// Writes everything: `world.toml` and `requests.txt` beside the configuration, the origin and the state.
@@ -142,10 +145,12 @@ fn mirrors_and_rules(arguments: &Arguments) -> String {
         let mut around = |degrees: f64| degrees + random.below(801) as f64 / 100.0 - 4.0;
         let (latitude, longitude) = (around(latitude), around(longitude));
         let port = arguments.mirror_port;
+        let file = if arguments.listable { "{asset}" } else { "_{asset}" };
         let _ = writeln!(
             text,
             "[[mirror]]\nname = \"m{number:04}\"\nurl = \"http://127.0.0.1:{port}/m{number:04}/\"\n\
-             region = \"{region}\"\nlocation = [{latitude:.2}, {longitude:.2}]\n"
+             layout = \"{{product}}/{{version}}/{file}\"\nregion = \"{region}\"\n\
+             location = [{latitude:.2}, {longitude:.2}]\n"
         );
     }
     let mut networks = HashSet::new();

@@ -34,6 +34,8 @@ class Shape:
     assets: int
     """Of each release."""
     rules: int = 0
+    listable: bool = False
+    """Whether the service lists the mirrors' folders: once after its start, for a while, and every few hours."""
 
     @classmethod
     def parse(cls, text: str) -> "Shape":
@@ -186,7 +188,7 @@ class Worlds:
         began = time.monotonic()
         run([self.at_size, "world", world.head("waypost", geoip=False), "--mirrors", shape.mirrors, "--products", shape.products,
              "--releases", shape.releases, "--assets", shape.assets, "--rules", shape.rules, "--seed", self.seed,
-             "--mirror-port", self.mirror_port], timeout=MADE_WITHIN)
+             "--mirror-port", self.mirror_port, *(["--listable"] if shape.listable else [])], timeout=MADE_WITHIN)
         self.say(f"  made in {time.monotonic() - began:.0f} s")
         return world
 
@@ -209,7 +211,7 @@ http {{
     uwsgi_temp_path {work}/tmp; scgi_temp_path {work}/tmp;
     server {{
         listen 127.0.0.1:{self.mirror_port} backlog=4096;
-        location ~ ^/m\\d+/(.*)$ {{ return 200 $1; }}
+        location ~ ^/m\\d+/(.*/)_?([^/]+)$ {{ return 200 $1$2; }}
     }}
 }}
 """
