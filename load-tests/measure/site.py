@@ -97,6 +97,10 @@ url = "origin"
 
 [probe]
 interval = "{self.interval}"
+
+[limits]
+# The bare server closes no connection for its age either, and h2load counts what is in flight then as failed.
+requests_per_connection = 1000000000
 """]
         if tls:
             text.append(f'[server.tls]\ncertificate = "{tls.chain}"\nkey_file = "{tls.key}"\n')

@@ -1,6 +1,6 @@
 //! What the background tasks tell the one writer, and what they ask of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,12 +172,15 @@ pub struct OriginLook {
     pub lowest: u64,
     /// Manifests that were refused, by path: they are read again, changed or not.
     pub again: Vec<String>,
+    /// The digests of the manifests that are known, by path: whoever finds the same bytes there need not take them apart.
+    /// Empty where they have to be signed.
+    pub known: HashMap<String, Sha256>,
 }
 
 /// One manifest of a listing.
 #[derive(Debug, Clone)]
 pub enum Listed {
-    /// As at the last look.
+    /// As it is known.
     Unchanged,
     /// New or changed.
     Read(ReadManifest),

@@ -19,7 +19,7 @@ use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::model::{OriginFault, Sha256};
 
-use super::fact::{Fact, Listed, OriginRefusal, ReadManifest, Reading};
+use super::fact::{Fact, Listed, OriginLook, OriginRefusal, ReadManifest, Reading};
 use super::handle::Handle;
 
 /// Largest manifest that is read, in bytes.
@@ -59,27 +59,19 @@ impl Reader {
         }
     }
 
-    /// One look. An index with a sequence below `lowest` is not gone into.
-    async fn read(&mut self, lowest: u64) -> Reading {
+    /// One look. An index with a sequence below the lowest is not gone into.
+    async fn read(&mut self, look: OriginLook) -> Reading {
         let reading = match self {
-            Self::Folder(reader) => reader.read(lowest).await,
-            Self::Remote(reader) => reader.read(lowest).await,
+            Self::Folder(reader) => reader.read(look).await,
+            Self::Remote(reader) => reader.read(look).await,
         };
         reading.unwrap_or_else(Reading::Unreadable)
-    }
-
-    /// What is at these paths is read again, changed or not.
-    fn forget(&mut self, paths: &[String]) {
-        match self {
-            Self::Folder(reader) => reader.forget(paths),
-            Self::Remote(reader) => reader.forget(paths),
-        }
     }
 }
 
 /// Reads the index and every manifest once, for a check before the service runs. What is refused is in the reading.
 pub async fn look_once(origin: &Origin, fetcher: &Fetcher) -> Reading {
-    Reader::new(origin, fetcher.clone()).read(0).await
+    Reader::new(origin, fetcher.clone()).read(OriginLook::default()).await
 }
 
 /// Looks at the origin at every interval, and whenever it is woken; the first time at once. Ends with the writer.
@@ -87,8 +79,7 @@ pub async fn run(origin: Origin, fetcher: Fetcher, handle: Handle, wake: Arc<Not
     let poll: Duration = origin.poll;
     let mut reader = Reader::new(&origin, fetcher);
     while let Some(look) = handle.begin_look().await {
-        reader.forget(&look.again);
-        let reading = reader.read(look.lowest).await;
+        let reading = reader.read(look).await;
         metrics.origin_polls.with_label_values(&[outcome(&reading)]).inc();
         handle.tell(Fact::Origin(reading)).await;
         tokio::select! {
@@ -154,8 +145,14 @@ impl Signed {
         }
     }
 
-    /// A manifest, held against its signature and what the index says of it.
-    fn manifest(self, sha256: Option<Sha256>, keys: &TrustedKeys) -> Listed {
+    /// A manifest, held against its signature and what the index says of it; `known` is the digest of the one that is
+    /// known there.
+    fn manifest(self, sha256: Option<Sha256>, known: Option<Sha256>, keys: &TrustedKeys) -> Listed {
+        if known.is_some_and(|known| {
+            sha256.is_none_or(|sha256| sha256 == known) && Sha256::of(&self.body) == known
+        }) {
+            return Listed::Unchanged;
+        }
         self.believed(sha256, keys).map_or_else(Listed::Refused, Listed::Read)
     }
 

@@ -10,7 +10,7 @@ use crate::catalog::folder::list_manifests;
 use crate::catalog::index::{INDEX_FILE, Index};
 use crate::catalog::signature::{TrustedKeys, signature_of};
 use crate::model::Sha256;
-use crate::workers::fact::{Listed, Listing, OriginRefusal, Reading};
+use crate::workers::fact::{Listed, Listing, OriginLook, OriginRefusal, Reading};
 
 use super::{INDEX_MAX, MANIFEST_MAX, Notes, SIGNATURE_MAX, Signed, unreadable};
 
@@ -32,37 +32,38 @@ impl FolderReader {
     }
 
     /// One look, away from the runtime's threads because files block.
-    pub(super) async fn read(&mut self, lowest: u64) -> Result<Reading, OriginRefusal> {
+    pub(super) async fn read(&mut self, look: OriginLook) -> Result<Reading, OriginRefusal> {
         // Should the look panic, this one begins anew.
         let anew = Self::new(self.folder.clone(), self.keys.clone());
         let mut reader = std::mem::replace(self, anew);
-        let look = tokio::task::spawn_blocking(move || (reader.look(lowest), reader));
+        let look = tokio::task::spawn_blocking(move || (reader.look(&look), reader));
         let (reading, reader) =
             look.await.map_err(|error| unreadable(format!("reading the origin failed: {error}")))?;
         *self = reader;
         reading
     }
 
-    pub(super) fn forget(&mut self, paths: &[String]) {
-        for path in paths {
+    fn look(&mut self, look: &OriginLook) -> Result<Reading, OriginRefusal> {
+        for path in &look.again {
             self.seen.remove(path);
         }
-    }
-
-    fn look(&mut self, lowest: u64) -> Result<Reading, OriginRefusal> {
+        let lowest = look.lowest;
         let Some(index) = self.index()? else {
             // Taking the index away must not be a way around its sequence.
             if lowest > 0 && !self.keys.is_empty() {
                 return Ok(Reading::WentBack(0));
             }
             let paths = self.paths()?;
-            return Ok(Reading::Listing(Listing { manifests: self.manifests(paths), ..Listing::default() }));
+            return Ok(Reading::Listing(Listing {
+                manifests: self.manifests(paths, look),
+                ..Listing::default()
+            }));
         };
         if index.sequence < lowest {
             return Ok(Reading::WentBack(index.sequence));
         }
         let paths = index.manifests.into_iter().map(|entry| (entry.path.to_string(), entry.sha256));
-        let manifests = self.manifests(paths.collect());
+        let manifests = self.manifests(paths.collect(), look);
         let (sequence, withdrawn) = (Some(index.sequence), index.withdrawn);
         Ok(Reading::Listing(Listing { manifests, sequence, withdrawn }))
     }
@@ -85,7 +86,11 @@ impl FolderReader {
         Ok(listing.manifests.into_iter().map(|(path, _)| (path.to_string(), None)).collect())
     }
 
-    fn manifests(&mut self, paths: Vec<(String, Option<Sha256>)>) -> BTreeMap<String, Listed> {
+    fn manifests(
+        &mut self,
+        paths: Vec<(String, Option<Sha256>)>,
+        look: &OriginLook,
+    ) -> BTreeMap<String, Listed> {
         let mut listing = BTreeMap::new();
         let mut believed = HashMap::new();
         for (path, sha256) in paths {
@@ -94,7 +99,7 @@ impl FolderReader {
             let stamp = stamp(&file);
             let became = match &stamp {
                 Some(stamp) if self.seen.get(&path) == Some(stamp) => Listed::Unchanged,
-                _ => self.manifest(&file, sha256),
+                _ => self.manifest(&file, sha256, look.known.get(&path).copied()),
             };
             if let (Some(stamp), Listed::Unchanged | Listed::Read(_)) = (stamp, &became) {
                 believed.insert(path.clone(), stamp);
@@ -105,9 +110,9 @@ impl FolderReader {
         listing
     }
 
-    fn manifest(&self, file: &Path, sha256: Option<Sha256>) -> Listed {
+    fn manifest(&self, file: &Path, sha256: Option<Sha256>, known: Option<Sha256>) -> Listed {
         match read(file, MANIFEST_MAX) {
-            Ok(body) => self.signed(file, body).manifest(sha256, &self.keys),
+            Ok(body) => self.signed(file, body).manifest(sha256, known, &self.keys),
             Err(error) => Listed::Refused(unreadable(format!("it cannot be read: {error}"))),
         }
     }

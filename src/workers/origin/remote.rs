@@ -16,7 +16,7 @@ use crate::catalog::signature::{SIGNATURE_SUFFIX, TrustedKeys};
 use crate::catalog::url_below;
 use crate::fetch::{Fetcher, Get};
 use crate::model::Sha256;
-use crate::workers::fact::{Listed, Listing, OriginRefusal, Reading};
+use crate::workers::fact::{Listed, Listing, OriginLook, OriginRefusal, Reading};
 
 use super::{INDEX_MAX, MANIFEST_MAX, Notes, SIGNATURE_MAX, Signed, unreadable};
 
@@ -75,20 +75,17 @@ impl RemoteReader {
     }
 
     /// One look.
-    pub(super) async fn read(&mut self, lowest: u64) -> Result<Reading, OriginRefusal> {
-        let index = self.index().await?;
-        if index.sequence < lowest {
-            return Ok(Reading::WentBack(index.sequence));
-        }
-        let manifests = self.manifests(index.manifests).await?;
-        let (sequence, withdrawn) = (Some(index.sequence), index.withdrawn);
-        Ok(Reading::Listing(Listing { manifests, sequence, withdrawn }))
-    }
-
-    pub(super) fn forget(&mut self, paths: &[String]) {
-        for path in paths {
+    pub(super) async fn read(&mut self, look: OriginLook) -> Result<Reading, OriginRefusal> {
+        for path in &look.again {
             self.seen.remove(path);
         }
+        let index = self.index().await?;
+        if index.sequence < look.lowest {
+            return Ok(Reading::WentBack(index.sequence));
+        }
+        let manifests = self.manifests(index.manifests, look.known).await?;
+        let (sequence, withdrawn) = (Some(index.sequence), index.withdrawn);
+        Ok(Reading::Listing(Listing { manifests, sequence, withdrawn }))
     }
 
     async fn index(&mut self) -> Result<Index, OriginRefusal> {
@@ -107,17 +104,19 @@ impl RemoteReader {
     async fn manifests(
         &mut self,
         entries: Vec<IndexEntry>,
+        known: HashMap<String, Sha256>,
     ) -> Result<BTreeMap<String, Listed>, OriginRefusal> {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut looks = JoinSet::new();
         for entry in entries {
             let (path, places) = (entry.path.to_string(), Arc::clone(&places));
-            let (asking, seen) = (self.asking.clone(), self.seen.remove(&path));
+            let (asking, seen, known) =
+                (self.asking.clone(), self.seen.remove(&path), known.get(&path).copied());
             let url = url_below(&self.url, &path);
             looks.spawn(async move {
                 let _place = places.acquire().await;
                 let (became, now_seen) = match url {
-                    Ok(url) => asking.look(&url, &entry, seen).await,
+                    Ok(url) => asking.look(&url, &entry, seen, known).await,
                     Err(error) => (Listed::Refused(unreadable(error.to_string())), None),
                 };
                 (path, became, now_seen)
@@ -137,19 +136,28 @@ impl RemoteReader {
 
 impl Asking {
     /// One manifest, and what to remember of it where it is believed.
-    async fn look(&self, url: &Url, entry: &IndexEntry, seen: Option<Seen>) -> (Listed, Option<Seen>) {
+    /// `known` is the digest of the manifest that is known there.
+    async fn look(
+        &self,
+        url: &Url,
+        entry: &IndexEntry,
+        seen: Option<Seen>,
+        known: Option<Sha256>,
+    ) -> (Listed, Option<Seen>) {
         // An index that gives digests saves the request.
-        if entry.sha256.is_some() && seen.as_ref().map(|seen| seen.sha256) == entry.sha256 {
+        let before = seen.as_ref().map(|seen| seen.sha256).or(known);
+        if entry.sha256.is_some() && before == entry.sha256 {
             return (Listed::Unchanged, seen);
         }
         let validators = seen.as_ref().map(|seen| seen.validators.clone()).unwrap_or_default();
         let why = match self.fetch(url, MANIFEST_MAX, &validators).await {
             Ok(Fetched::Unchanged) => return (Listed::Unchanged, seen),
             Ok(Fetched::Body(body, validators)) => {
-                let became = self.signed(url, body).await.manifest(entry.sha256, &self.keys);
+                let became = self.signed(url, body).await.manifest(entry.sha256, known, &self.keys);
                 let now_seen = match &became {
                     Listed::Read(read) => Some(Seen { validators, sha256: read.sha256 }),
-                    Listed::Unchanged | Listed::Refused(_) => None,
+                    Listed::Unchanged => known.map(|sha256| Seen { validators, sha256 }),
+                    Listed::Refused(_) => None,
                 };
                 return (became, now_seen);
             }

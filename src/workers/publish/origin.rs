@@ -1,14 +1,16 @@
 //! Looks at the origin: what of it is believed, and the sequence that never goes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::catalog::index::ManifestPath;
 use crate::model::{OriginFault, Timestamp};
 use crate::store::{Action, Observation};
 use crate::workers::fact::{Listed, Listing, OriginLook, OriginRefusal, Reading, Refused};
 
+use super::releases::Known;
 use super::world::World;
 
 /// What the sequence is remembered under.
@@ -91,7 +93,11 @@ impl World {
     /// A look begins.
     pub(super) fn begin_look(&mut self) -> OriginLook {
         self.looks.begun += 1;
+        let digest =
+            |known: &Known| (ManifestPath::of(&known.release.id).to_string(), known.release.manifest_sha256);
+        let signed = !self.prepared.config.origin.trusted_keys.is_empty();
         OriginLook {
+            known: if signed { HashMap::new() } else { self.releases.values().map(digest).collect() },
             lowest: self.origin.sequence.unwrap_or_default(),
             again: self.origin.refused.keys().cloned().collect(),
         }
