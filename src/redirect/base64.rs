@@ -17,16 +17,17 @@ static PAIRS: [[u8; 2]; 4096] = {
 pub fn put_base64(bytes: &[u8; 32], out: &mut Vec<u8>) {
     let mut padded = [0; 40];
     padded[..32].copy_from_slice(bytes);
-    let mut text = [0; 48];
+    let start = out.len();
+    out.extend_from_slice(&[b'='; 48]);
     // Six bytes make eight characters.
-    for (n, eight) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+    for (n, eight) in out[start..].as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let bits = padded[6 * n..].first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
         for (pair, shift) in eight.as_chunks_mut::<2>().0.iter_mut().zip([52, 40, 28, 16]) {
             *pair = PAIRS[(bits >> shift) as usize & 4095];
         }
     }
-    text[43] = b'=';
-    out.extend_from_slice(&text[..44]);
+    out.truncate(start + 44);
+    out[start + 43] = b'=';
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::model::MirrorId;
 use super::mix;
 
 /// How many places are tried before all members are gone through.
-const TRIES: u64 = 16;
+const TRIES: usize = 16;
 /// An empty place.
 const EMPTY: MirrorId = MirrorId(u16::MAX);
 
@@ -76,15 +76,22 @@ pub fn pick_from(
     eligible: impl Fn(MirrorId) -> bool,
     weight: impl Fn(MirrorId) -> u32,
 ) -> Option<MirrorId> {
-    let mut at = client;
-    for _ in 0..TRIES {
+    let taken_by = |at: u64| {
         let mirror = places[place(at, places.len())];
-        if mirror != EMPTY && eligible(mirror) && (heaviest == 0 || takes(at, weight(mirror), heaviest)) {
-            return Some(mirror);
-        }
-        at = mix(at.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let takes = |mirror| heaviest == 0 || takes(at, weight(mirror), heaviest);
+        Some(mirror).filter(|mirror| *mirror != EMPTY && eligible(*mirror) && takes(*mirror))
+    };
+    match taken_by(client) {
+        None => try_on(client, taken_by),
+        taken => taken,
     }
-    None
+}
+
+/// The tries after the first. On their own, because a compiler that unrolls them mixes the numbers of all of them ahead.
+#[cold]
+fn try_on(client: u64, taken_by: impl Fn(u64) -> Option<MirrorId>) -> Option<MirrorId> {
+    let next = |at: &u64| Some(mix(at.wrapping_add(0x9e37_79b9_7f4a_7c15)));
+    std::iter::successors(next(&client), next).take(TRIES - 1).find_map(taken_by)
 }
 
 /// The place that a number leads to, by its lower half.
