@@ -18,8 +18,15 @@ pub use self::drift::Drift;
 use super::fact::Fact;
 use super::handle::Handle;
 
-/// Between two listings of a mirror.
+/// Between two listings of a mirror, at least…
 const PAUSE: Duration = Duration::from_millis(100);
+/// …and between two of all mirrors on average: what lies in folders that nobody asked about must not disturb anything.
+const PAUSE_OF_ALL: Duration = Duration::from_millis(20);
+
+/// How long the lister of each of so many mirrors rests after a listing.
+pub fn pause(mirrors: usize) -> Duration {
+    PAUSE_OF_ALL.saturating_mul(u32::try_from(mirrors).unwrap_or(u32::MAX)).max(PAUSE)
+}
 
 /// A release whose folder is to be listed.
 #[derive(Debug, Clone)]
@@ -78,6 +85,8 @@ pub struct Lister {
     pub fetcher: Fetcher,
     /// Where work comes from and results go.
     pub handle: Handle,
+    /// How long it rests after a listing; see [`pause`].
+    pub pause: Duration,
 }
 
 impl Lister {
@@ -90,7 +99,7 @@ impl Lister {
                 Some(NextListing::Now(task)) => {
                     let listed = self.look(&task).await;
                     self.handle.tell(Fact::Listed(listed)).await;
-                    sleep(PAUSE).await;
+                    sleep(self.pause).await;
                 }
             }
         }
@@ -110,5 +119,15 @@ impl Lister {
             complete: *complete,
             outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_mirrors_are_listed_no_faster_together_than_a_few() {
+        assert_eq!([1, 5, 10, 1000].map(|mirrors| pause(mirrors).as_millis()), [100, 100, 200, 20_000]);
     }
 }

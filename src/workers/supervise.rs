@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::model::Clock;
 
 use super::handle::{Handle, Wakers};
-use super::inventory::Lister;
+use super::inventory::{self, Lister};
 use super::notify::Notifier;
 use super::probe::Prober;
 use super::verify::{AT_ONCE, Verifier};
@@ -83,6 +83,7 @@ impl Mirrors {
                 mirror: mirror.name.clone(),
                 fetcher: fetcher.clone(),
                 handle: common.handle.clone(),
+                pause: inventory::pause(config.mirrors.len()),
             };
             running.spawn(prober.run());
             running.spawn(verifier.run());
