@@ -33,7 +33,7 @@
 //! | 1 | [`catalog`] | WHAT: manifests, indexes, signatures; how a name or an old link finds an asset; publishing, importing |
 //! | 1 | [`health`] | IS IT THERE: a mirror's standing and its copies' ledger, as folds over what was seen |
 //! | 1 | [`config`], [`fetch`] | file to checked values (every floor above may read the values); bounded outgoing HTTP |
-//! | 0 | [`model`], [`metrics`], [`tasks`] | plain types and reasons; counters; named tasks and shutdown |
+//! | 0 | [`model`], [`metrics`], [`tasks`] | plain types and reasons; counters; named tasks, shutdown, work on all cores |
 //!
 //! # Where to look
 //!

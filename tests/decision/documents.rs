@@ -18,9 +18,9 @@ fn a_redirect_carries_exactly_these_headers() {
     let told = get("the whole header", PATH).ask(&site(&[]));
     let file = |base: &str| format!("<{base}/tool-1.8.2-linux-amd64.tar.gz>; rel=duplicate");
     let expected = [
+        ("waypost-mirror", "fra".to_owned()),
         ("location", format!("https://fra.example.net/releases/tool/1.8.2/{NAME}")),
         ("digest", format!("SHA-256={}", sha256(NAME).to_base64())),
-        ("waypost-mirror", "fra".to_owned()),
         ("link", file("https://fra.example.net/releases/tool/1.8.2") + "; pri=1; geo=de"),
         ("link", file("https://nyc.example.net:8443/pub/tool/1.8.2") + "; pri=2; geo=us"),
         ("link", file("https://sin.example.net/acme/tool/releases/download/v1.8.2") + "; pri=3"),
