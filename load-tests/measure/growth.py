@@ -56,12 +56,11 @@ def axis_figures(axis: str, points: list[list[float]]) -> list[Figure]:
 
 def per_request(context: Context, world: World) -> float:
     short, long = (run_of(context, world, count) for count in (SHORT_RUN, LONG_RUN))
-    # The thread that answers is the one that the requests make a difference to.
-    return max((long.get(thread, 0) - short.get(thread, 0)) / (LONG_RUN - SHORT_RUN) for thread in long)
+    return (long - short) / (LONG_RUN - SHORT_RUN)
 
 
-def run_of(context: Context, world: World, count: int) -> dict[str, int]:
-    """Instructions of each thread over the whole run: start, `count` requests, end."""
+def run_of(context: Context, world: World, count: int) -> int:
+    """Instructions of the thread that answers over the whole run: start, `count` requests, end."""
     context.say(f"  {world.shape}: {count} requests under callgrind")
     out = context.work / f"callgrind.{world.folder.name}-{count}"
     valgrind = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={out}"]
@@ -70,10 +69,9 @@ def run_of(context: Context, world: World, count: int) -> dict[str, int]:
     service.start(context.servers)
     send(world.requests, world.port, count)
     context.servers.stop(service.name)
-    threads = {}
-    for path in context.work.glob(f"{out.name}-*"):
-        total = re.search(r"^(?:totals|summary): (\d+)", path.read_text(errors="replace"), re.MULTILINE)
-        threads[path.name.rsplit("-", 1)[1]] = int(total.group(1)) if total else 0
-    if not threads:
-        raise Failed(f"no totals in {out}-*: see {context.servers.log(service.name)}")
-    return threads
+    # Threads have no names here, and those that read the store at the start end in any order.
+    answering = [text for path in context.work.glob(f"{out.name}-*") if "redirect::answer" in (text := path.read_text(errors="replace"))]
+    totals = [re.search(r"^totals: (\d+)", text, re.MULTILINE) for text in answering]
+    if len(totals) != 1 or not totals[0]:
+        raise Failed(f"{len(answering)} threads answer in {out}-*: see {context.servers.log(service.name)}")
+    return int(totals[0].group(1))
