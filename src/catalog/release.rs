@@ -160,7 +160,8 @@ pub struct Release {
     /// A number for this release that is the same in every process: part of the stickiness of clients.
     pub sticky: u64,
     by_name: HashTable<AssetIndex>,
-    by_versionless: HashTable<AssetIndex>,
+    /// Of releases that channels point to; worked out when it is first needed.
+    by_versionless: OnceLock<HashTable<AssetIndex>>,
     by_platform: HashMap<Platform, Box<[AssetIndex]>>,
 }
 
@@ -205,7 +206,6 @@ impl Release {
         let url_product: Box<str> = encode_path(&parts.id.product).into();
         let url_version: Box<str> = encode_path(parts.id.version.as_str()).into();
         let sticky = hash(&parts.id.product) ^ hash(parts.id.version.bare()).rotate_left(17);
-        let by_versionless = versionless_index(&assets, parts.id.version.bare());
         Self {
             id: parts.id,
             published_at: parts.published_at,
@@ -219,7 +219,7 @@ impl Release {
             sums: OnceLock::new(),
             sticky,
             by_name,
-            by_versionless,
+            by_versionless: OnceLock::new(),
             by_platform: by_platform
                 .into_iter()
                 .map(|(platform, assets)| (platform, assets.into()))
@@ -243,10 +243,20 @@ impl Release {
         self.by_name.find(hash(name), |&i| *self.asset(i).name == *name).copied()
     }
 
+    /// Works out the names without the version, so that no request has to: only releases that a channel points to are asked
+    /// by them, and of a million assets those are few.
+    pub fn prepare_for_channels(&self) {
+        self.versionless_index();
+    }
+
+    fn versionless_index(&self) -> &HashTable<AssetIndex> {
+        self.by_versionless.get_or_init(|| versionless_index(&self.assets, self.id.version.bare()))
+    }
+
     /// The asset whose name without the version is this. `None` as well where two collide.
     pub fn by_versionless(&self, name: &str) -> Option<AssetIndex> {
         let version = self.id.version.bare();
-        let mut found = self.by_versionless.iter_hash(hash(name)).filter(|&&index| {
+        let mut found = self.versionless_index().iter_hash(hash(name)).filter(|&&index| {
             versionless(&self.asset(index).name, version).is_some_and(|short| short == name)
         });
         let first = found.next().copied();

@@ -272,6 +272,10 @@ impl World {
             since: pointer(name).map(|pointer| pointer.since),
         };
         let mut channels: Vec<ChannelView> = names.iter().map(channel).collect();
+        channels
+            .iter()
+            .filter_map(|channel| channel.target.as_ref())
+            .for_each(|view| view.release.prepare_for_channels());
         let good =
             |version: &Version| by_version.get(version.bare()).map(|at| Arc::clone(&releases[*at as usize]));
         let withdrawn = self.withdrawn_views(name, good, &channels, latest);
