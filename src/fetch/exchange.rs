@@ -26,7 +26,7 @@ const HEAD_MAX: usize = 32 * 1024;
 const HEAD_LINES_MAX: usize = 100;
 
 /// Read buffer, in bytes; so also the longest chunk of a body.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 256 * 1024;
 
 /// What may arrive until the final head is complete, 1xx answers (RFC 9110 section 15.2) included, of which a server may
 /// send any number.
