@@ -8,7 +8,7 @@ from pathlib import Path
 from measure.context import Context
 from measure.rate import SCRIPT
 from measure.record import Failed, Figure, Section, spread
-from measure.servers import CLIENT_CORE
+from measure.servers import CLIENT_CORE, ROOT
 from measure.worlds import Service, Shape, World
 
 NAME = "size"
@@ -49,7 +49,7 @@ def measure(context: Context) -> Section:
     ]
     series = {"memory_mb": {"few assets": least.resident / MB, "without GeoIP": plain.resident / MB, "all": whole.resident / MB},
               "start_s": starts}
-    return Section(NAME, figures, series, [f"{shape}. Memory is VmRSS of the service, started warm, when the origin was read. Folders of mirrors are listed "
+    return Section(NAME, figures, series, [f"{shape}. Memory is VmRSS of the service, started warm with the environment of deploy/waypost.service, when the origin was read. Folders of mirrors are listed "
                                              "over hours; what lies there takes 24 bytes more for each release on each mirror."])
 
 
@@ -61,8 +61,8 @@ def one(target: int, what: str, value: float, unit: str, bound: float | None, no
 
 
 def memory(context: Context, world: World, geoip: bool) -> Memory:
-    """Of a service that was started warm and has read the origin once."""
-    service = Service(context.binaries["waypost"], world, world.head("memory", geoip=geoip))
+    """Of a service that was started warm, with the environment that it is deployed with, and has read the origin once."""
+    service = Service(context.binaries["waypost"], world, world.head("memory", geoip=geoip), before=["env", *environment()])
     context.say(f"  memory with {world.shape}, GeoIP {'on' if geoip else 'off'}")
     service.start(context.servers)
     service.read_origin()
@@ -72,6 +72,11 @@ def memory(context: Context, world: World, geoip: bool) -> Memory:
     context.servers.stop(service.name)
     context.say(f"  {kilobytes(rollup, 'Rss') / MB:,.0f} MB")
     return Memory(kilobytes(rollup, "Rss"), kilobytes(rollup, "Pss"), kilobytes(status, "VmHWM"))
+
+
+def environment() -> list[str]:
+    unit = (ROOT / "deploy" / "waypost.service").read_text()
+    return re.findall(r"^Environment=(\S+)$", unit, re.MULTILINE)
 
 
 def kilobytes(text: str, name: str) -> int:
