@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{Admin, Door};
-use crate::client::{LocateError, Proxies};
+use crate::client::Proxies;
 use crate::config::{Config, Limits, Loaded};
 use crate::fetch::FetcherError;
 use crate::metrics::Metrics;
@@ -24,7 +24,7 @@ use crate::workers::handle::{Message, channel};
 use crate::workers::publish::{Remembered, World, Writer};
 use crate::workers::reload::Supervisor;
 use crate::workers::supervise::{Common, fetcher};
-use crate::workers::{Handle, Prepared, Status, Wakers};
+use crate::workers::{Handle, PrepareError, Prepared, Status, Wakers};
 
 use public::Public;
 
@@ -41,9 +41,9 @@ pub enum AppError {
     /// The state folder.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// GeoIP databases and range files, all problems.
+    /// GeoIP databases, range files and files of keys, all problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Locate(Vec<LocateError>),
+    Prepare(Vec<PrepareError>),
     /// A listener.
     #[error("{0}")]
     Bind(#[from] BindError),
@@ -247,7 +247,7 @@ async fn prepare(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Result<Prepare
     let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
     let work = move || Prepared::new(config, None, &metrics);
     let prepared = tokio::task::spawn_blocking(work).await.map_err(|e| AppError::Died(e.to_string()))?;
-    let prepared = prepared.map_err(AppError::Locate)?;
+    let prepared = prepared.map_err(AppError::Prepare)?;
     if !prepared.locator.has_geoip() {
         tracing::info!("no GeoIP database: configured networks and an even, weighted spread decide");
     }

@@ -32,6 +32,8 @@
 //! | 1 | [`client`] | WHO and WHERE: forwarded addresses, network rules, GeoIP compiled to ranges |
 //! | 1 | [`catalog`] | WHAT: manifests, indexes, signatures; how a name or an old link finds an asset; publishing, importing |
 //! | 1 | [`health`] | IS IT THERE: a mirror's standing and its copies' ledger, as folds over what was seen |
+//! | 1 | [`entitlement`] | WHO MAY: tokens verified and remembered, rules from claims to rights, tickets, counts |
+//! | 1 | [`links`] | signed URLs of mirrors, made with local keys |
 //! | 1 | [`config`], [`fetch`] | file to checked values (every floor above may read the values); bounded outgoing HTTP |
 //! | 0 | [`model`], [`metrics`], [`tasks`] | plain types and reasons; counters; named tasks, shutdown, work on all cores |
 //!
@@ -60,8 +62,10 @@ pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod entitlement;
 pub mod fetch;
 pub mod health;
+pub mod links;
 pub mod metrics;
 pub mod model;
 pub mod redirect;

@@ -11,8 +11,9 @@ use rustc_hash::FxHashMap;
 
 use crate::catalog::{Aliases, Release};
 use crate::client::{Forwarded, Locator};
+use crate::entitlement::Entitlements;
 use crate::metrics::{ProductMeters, RegionMeters};
-use crate::model::{ChannelName, Exclusion, ProductName, RegionName, Timestamp, Version};
+use crate::model::{ChannelName, Country, Exclusion, ProductName, RegionName, Timestamp, Version};
 use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
 
 /// The one pointer. `None` before the first snapshot.
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub availability: Arc<Availability>,
     /// What there is.
     pub catalog: Arc<CatalogView>,
+    /// Who may have what of it.
+    pub entitlements: Arc<Entitlements>,
     /// What `/hosts.json` says: every host that a redirect can lead to.
     pub hosts: Bytes,
     /// Durations of answers.
@@ -119,8 +122,19 @@ pub struct ProductView {
     pub latest: Option<usize>,
     /// Its counters; channels in the order of `channels`.
     pub meters: Arc<ProductMeters>,
+    /// Who may have it; `None`: everybody everywhere.
+    pub guard: Option<Box<Guard>>,
     /// What `releases.json` says, written when first asked for; the same for all views that say the same.
     pub listing: Arc<OnceLock<Bytes>>,
+}
+
+/// Whom a product is not for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// It takes a token that gives it.
+    pub entitled: bool,
+    /// Countries to which it may not be served.
+    pub deny_countries: Box<[Country]>,
 }
 
 impl ProductView {

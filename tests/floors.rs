@@ -21,6 +21,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("client", 1),
     ("catalog", 1),
     ("health", 1),
+    ("entitlement", 1),
+    ("links", 1),
     ("config", 1),
     ("fetch", 1),
     ("model", 0),

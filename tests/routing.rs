@@ -198,7 +198,7 @@ struct Built {
 
 impl Built {
     fn new(world: &World, now: &Now) -> Self {
-        let mirrors = Mirrors::new(&world.mirrors);
+        let mirrors = Mirrors::new(&world.mirrors, Vec::new());
         let locator = Locator::build(&GeoIp::default(), &world.rules, &world.regions).unwrap();
         let rankings = Rankings::new(&mirrors, locator.places(), &world.regions, &world.routing);
         let availability = Availability {

@@ -165,6 +165,10 @@ fn words(reason: crate::model::Exclusion) -> &'static str {
         NeverForClient => "its `never` names this client",
         Downgrade => "speaks http, and the client came by https",
         AddressFamily => "has only IPv6 addresses, and the client came by IPv4",
+        NotPrivate => {
+            "would give the files of this product to everybody: it neither signs its links nor is private"
+        }
+        RefusesCredentials => "refuses the token that this tool repeats to it beside the signed link",
         Avoided => "the client asked to avoid it",
     }
 }

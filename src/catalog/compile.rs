@@ -2,10 +2,10 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::model::Sha256;
+use crate::model::{Platform, Sha256};
 
 use super::manifest::{Manifest, ManifestAsset, Published, PublishedAsset};
-use super::{Asset, AssetName, Kind, Platform, Release, ReleaseId, ReleaseParts};
+use super::{Asset, AssetName, Kind, Release, ReleaseId, ReleaseParts};
 
 impl Release {
     /// A release as its manifest describes it; `sha256` is the digest of the manifest's bytes.

@@ -12,7 +12,6 @@ pub mod import;
 pub mod index;
 mod json;
 pub mod manifest;
-mod platform;
 pub mod publish;
 pub mod published_checksums;
 mod release;
@@ -20,5 +19,4 @@ pub mod signature;
 
 pub use alias::Aliases;
 pub use asset_name::AssetName;
-pub use platform::Platform;
 pub use release::{Asset, Kind, Release, ReleaseId, ReleaseParts, encode_path, url_below, versionless};

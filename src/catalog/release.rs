@@ -11,8 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustc_hash::FxHasher;
 use url::Url;
 
-use super::{AssetName, Platform};
-use crate::model::{AssetIndex, ChannelName, ProductName, Sha256, Sha512, Timestamp, Version};
+use super::AssetName;
+use crate::model::{AssetIndex, ChannelName, Platform, ProductName, Sha256, Sha512, Timestamp, Version};
 
 /// What names a release for good.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::outcome::{Exit, complain, print};
-use crate::catalog::Platform;
 use crate::catalog::import::{self, Format, ImportError, ImportOptions, Imported};
 use crate::catalog::manifest::Expects;
 use crate::catalog::publish::{self, CreateError, CreateOptions, Created, Outcome, Placement, Progress};
+use crate::model::Platform;
 use crate::model::{ChannelName, Clock, ProductName, SystemClock, Timestamp, Version};
 
 /// Hashes a folder's files into an origin folder, as a release with its manifest, and enters it into the index.

@@ -139,6 +139,10 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
         tiers: tiers.list,
         retention,
         admin,
+        issuers: Vec::new(),
+        entitlements: Vec::new(),
+        tickets: super::values::Tickets::default(),
+        audit: super::values::Audit { file: None, required: false, rotate: 100 << 20, keep: 10 },
     })
 }
 

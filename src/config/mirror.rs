@@ -44,7 +44,7 @@ pub(super) fn mirrors(
 }
 
 fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mut Unique) -> Option<Mirror> {
-    section.refuse_later(&["max_share", "sign", "private"]);
+    section.refuse_later(&["max_share", "sign"]);
     let name = section.require("name", "\"fra\"", |value| {
         let spot = value.spot().clone();
         let name: MirrorName = value.parsed("\"fra\"")?;
@@ -61,6 +61,7 @@ fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mu
     let anycast = section.get("anycast", Value::boolean).unwrap_or(false);
     let layout = section.get("layout", template).unwrap_or_default();
     let tier = section.get("tier", |v| tiers.named(v)).unwrap_or_else(tier::all);
+    let private = section.get("private", Value::boolean).unwrap_or(false);
     let notify = section.table("notify").and_then(notify::notify);
     section.finish();
     Some(Mirror {
@@ -77,6 +78,8 @@ fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mu
         layout,
         tier,
         notify,
+        sign: None,
+        private,
     })
 }
 
@@ -137,5 +140,7 @@ fn origin_mirror(origin: &Origin, serve: &Spot<'_>, names: &mut Unique) -> Optio
         layout: Layout::default(),
         tier: tier::all(),
         notify: None,
+        sign: None,
+        private: false,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::document::{Documents, Unique};
 use super::value::{Value, quoted};
-use super::values::{Channel, Product, Promote, Ready};
+use super::values::{Access, Channel, Product, Promote, Ready};
 use crate::model::{ChannelName, ProductName};
 
 /// Most channels, and most products, with settings of their own.
@@ -58,7 +58,6 @@ pub(super) fn products(documents: &mut Documents<'_>) -> Vec<Product> {
     let mut names = Unique::default();
     let mut all = Vec::new();
     for mut section in documents.tables("product", ENTRIES_MAX) {
-        section.refuse_later(&["access", "deny_countries"]);
         let name = section.require("name", "\"tool\"", |value| {
             let spot = value.spot().clone();
             let name: ProductName = value.parsed("\"tool\"")?;
@@ -66,8 +65,16 @@ pub(super) fn products(documents: &mut Documents<'_>) -> Vec<Product> {
         });
         let mut own = Unique::default();
         let channels = section.get("channels", |v| v.one_or_list(|v| channel_name(v, &mut own)));
+        let access =
+            section.get("access", |v| v.word(&[("public", Access::Public), ("entitled", Access::Entitled)]));
+        let deny_countries = section.get("deny_countries", |v| v.one_or_list(|v| v.parsed("\"DE\"")));
         section.finish();
-        all.extend(name.map(|name| Product { name, channels: channels.unwrap_or_default() }));
+        all.extend(name.map(|name| Product {
+            name,
+            channels: channels.unwrap_or_default(),
+            access: access.unwrap_or_default(),
+            deny_countries: deny_countries.unwrap_or_default(),
+        }));
     }
     all
 }

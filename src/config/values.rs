@@ -10,8 +10,10 @@ use url::Url;
 
 use crate::model::{Asn, Country, Location, MirrorName, RegionId, RegionName, TierName};
 
+mod access;
 mod release;
 
+pub use access::*;
 pub use release::*;
 
 /// Everything the operator said, with defaults filled in.
@@ -60,6 +62,14 @@ pub struct Config {
     pub retention: Retention,
     /// Who may use the admin listener.
     pub admin: Admin,
+    /// Whose tokens are believed; `IssuerId` is a position in this list.
+    pub issuers: Vec<Issuer>,
+    /// What tokens give their bearers.
+    pub entitlements: Vec<Entitlement>,
+    /// Tickets: short-lived URLs that stand for a token.
+    pub tickets: Tickets,
+    /// The record of what was given to whom.
+    pub audit: Audit,
 }
 
 /// `[server]`
@@ -251,6 +261,10 @@ pub struct Mirror {
     pub tier: TierName,
     /// Who is told when there is something for it to fetch; `None`: nobody.
     pub notify: Option<Notify>,
+    /// How links to it are signed; `None`: they are not.
+    pub sign: Option<Sign>,
+    /// It can be reached only where its users are, so that links to it need no signature for entitled products.
+    pub private: bool,
 }
 
 /// Who is told that a mirror lacks something it is to hold.

@@ -25,6 +25,17 @@ impl RegionId {
     }
 }
 
+/// An identity provider's position in the configuration that is in force. Valid within one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IssuerId(pub u16);
+
+impl IssuerId {
+    /// The position as an index.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// A set of mirrors, one bit each. Two sets with the same members are equal whatever their history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct MirrorSet {

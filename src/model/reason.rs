@@ -47,6 +47,10 @@ reasons! {
         Downgrade = "downgrade",
         /// The mirror has only IPv6 addresses and the client came by IPv4.
         AddressFamily = "address_family",
+        /// The product is for entitled callers, and the mirror would give its files to everybody.
+        NotPrivate = "not_private",
+        /// The caller's tool repeats the token to the mirror, whose store refuses a request that has two credentials.
+        RefusesCredentials = "refuses_credentials",
         /// The client asked to avoid it.
         Avoided = "avoided",
     }
@@ -69,6 +73,8 @@ reasons! {
         Missing = "missing",
         /// 401 or 403.
         Denied = "denied",
+        /// 401, 403 or 410 for a request that was signed: the signature is refused, or came too late.
+        SignatureRefused = "signature_refused",
         /// 429 or 5xx.
         ServerError = "server_error",
         /// Another status that is not the file.
@@ -87,6 +93,58 @@ reasons! {
         ValidatorChanged = "validator_changed",
         /// The bytes hash to something else.
         WrongDigest = "wrong_digest",
+    }
+}
+
+reasons! {
+    /// Why somebody is not given what they ask for.
+    Denial {
+        /// The product is for entitled callers, and the request carries no token.
+        NoToken = "no_token",
+        /// What stands where a token should is none: not three parts, not JSON, or with a critical extension.
+        Malformed = "malformed",
+        /// The token is longer than any that is looked at.
+        TooLarge = "too_large",
+        /// A claim or header parameter stands in it twice.
+        DuplicateClaim = "duplicate_claim",
+        /// A claim that has to be there is not, or is of another type.
+        MissingClaim = "missing_claim",
+        /// No issuer of this name is configured.
+        UnknownIssuer = "unknown_issuer",
+        /// The issuer may not sign with this algorithm.
+        WrongAlgorithm = "wrong_algorithm",
+        /// The issuer has no key of this id.
+        UnknownKey = "unknown_key",
+        /// The issuer's keys are not known, or are older than they may be.
+        NoKeys = "no_keys",
+        /// The signature is not that of the issuer's key.
+        BadSignature = "bad_signature",
+        /// It is for another audience.
+        WrongAudience = "wrong_audience",
+        /// It is not valid any more.
+        Expired = "expired",
+        /// It is not valid yet.
+        NotYetValid = "not_yet_valid",
+        /// It was revoked.
+        Revoked = "revoked",
+        /// The ticket is none, or is for another file or network.
+        BadTicket = "bad_ticket",
+        /// The ticket is not valid any more.
+        ExpiredTicket = "expired_ticket",
+        /// No rule gives this to the token.
+        NotEntitled = "not_entitled",
+        /// A rule would, to clients in another region.
+        Region = "region",
+        /// A rule would, at another time.
+        Time = "time",
+        /// A rule would, and the token has taken as many files as it may.
+        Count = "count",
+        /// The product may not be served to this country.
+        Territory = "territory",
+        /// The caller's tool repeats the token to mirrors, and each that could serve it refuses that.
+        TokenWouldLeak = "token_would_leak",
+        /// The answer has to be recorded, and could not be.
+        NotRecorded = "not_recorded",
     }
 }
 
@@ -196,6 +254,7 @@ impl CopyFault {
             | Self::Timeout
             | Self::Broken
             | Self::Denied
+            | Self::SignatureRefused
             | Self::ServerError
             | Self::UnexpectedStatus
             | Self::RedirectLoop

@@ -66,7 +66,7 @@ struct Asset<'a> {
     name: &'a str,
     size: u64,
     sha256: String,
-    /// In the spelling of [`crate::catalog::Platform`].
+    /// In the spelling of [`crate::model::Platform`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     platforms: Vec<&'a str>,
 }

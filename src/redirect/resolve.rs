@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::catalog::{Platform, versionless};
+use crate::catalog::versionless;
 use crate::model::AssetIndex;
+use crate::model::Platform;
 use crate::snapshot::{CatalogView, ProductView, ReleaseView, WithdrawnView};
 
 use super::query::Query;

@@ -1,12 +1,14 @@
 //! The mirrors of one configuration, compiled for answering.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
 
 use http::HeaderValue;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::catalog::{Asset, Release};
 use crate::config::{self, Layout, LayoutPart};
+use crate::links::Signer;
 use crate::model::{Asn, Country, Direction, Location, MirrorId, MirrorName, MirrorSet, RegionId};
 
 use super::choose::ALTERNATES_MAX;
@@ -43,6 +45,8 @@ pub struct Mirror {
     pub name_value: HeaderValue,
     /// How its `Link` lines begin: `<`, and `base`.
     pub link_open: Box<str>,
+    /// Signs links to it; `None`: they are as they are.
+    pub signer: Option<Arc<Signer>>,
     /// How they end in each place, the chosen mirror's first: `>; rel=duplicate; pri=1; geo=de` (RFC 6249 section 3).
     pub link_tails: Box<[Box<str>]>,
 }
@@ -93,18 +97,24 @@ pub struct Mirrors {
     by_asn: FxHashMap<Asn, MirrorSet>,
     /// Those that speak http without TLS.
     pub plain: MirrorSet,
+    /// Those that may serve entitled products: links to them are signed, or only their users reach them.
+    pub guarded: MirrorSet,
+    /// Those that refuse a signed link when another credential comes with it.
+    pub refusing: MirrorSet,
     /// Who may be sent where.
     pub filter: Filter,
 }
 
 impl Mirrors {
-    /// Compiles the configured mirrors.
-    pub fn new(mirrors: &[config::Mirror]) -> Self {
-        let all: Box<[Mirror]> = mirrors.iter().map(compile).collect();
+    /// Compiles the configured mirrors, each with what signs its links.
+    pub fn new(mirrors: &[config::Mirror], signers: Vec<Option<Arc<Signer>>>) -> Self {
+        let signers = signers.into_iter().chain(std::iter::repeat(None));
+        let all: Box<[Mirror]> =
+            mirrors.iter().zip(signers).map(|(mirror, signer)| compile(mirror, signer)).collect();
         let mut by_host: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
         let mut by_name_of_host: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
         let mut by_asn: FxHashMap<Asn, MirrorSet> = FxHashMap::default();
-        let mut plain = MirrorSet::new();
+        let (mut plain, mut guarded, mut refusing) = (MirrorSet::new(), MirrorSet::new(), MirrorSet::new());
         for ((id, mirror), configured) in ids(&all).zip(mirrors) {
             if let (Some(host), Some(_)) = (configured.url.host_str(), configured.url.port()) {
                 by_name_of_host.entry(host.into()).or_default().insert(id);
@@ -116,9 +126,25 @@ impl Mirrors {
             if mirror.base.starts_with("http:") {
                 plain.insert(id);
             }
+            if configured.private || mirror.signer.is_some() {
+                guarded.insert(id);
+            }
+            if mirror.signer.as_ref().is_some_and(|signer| !signer.tolerates_authorization()) {
+                refusing.insert(id);
+            }
         }
         let by_name = ids(&all).map(|(id, mirror)| (mirror.name.clone(), id)).collect();
-        Self { by_name, by_host, by_name_of_host, by_asn, plain, filter: Filter::new(mirrors), all }
+        Self {
+            by_name,
+            by_host,
+            by_name_of_host,
+            by_asn,
+            plain,
+            guarded,
+            refusing,
+            filter: Filter::new(mirrors),
+            all,
+        }
     }
 
     /// The mirror with this id.
@@ -185,7 +211,7 @@ fn ids(all: &[Mirror]) -> impl Iterator<Item = (MirrorId, &Mirror)> {
     (0..).map(MirrorId).zip(all)
 }
 
-fn compile(mirror: &config::Mirror) -> Mirror {
+fn compile(mirror: &config::Mirror, signer: Option<Arc<Signer>>) -> Mirror {
     let host = mirror.url.host_str().unwrap_or_default();
     let host = match mirror.url.port() {
         Some(port) => format!("{host}:{port}"),
@@ -210,6 +236,7 @@ fn compile(mirror: &config::Mirror) -> Mirror {
         // A name is a word of ASCII.
         name_value: HeaderValue::from_str(&mirror.name).unwrap_or(HeaderValue::from_static("")),
         link_open: format!("<{}", mirror.url).into(),
+        signer,
         link_tails: (1..=ALTERNATES_MAX + 1).map(link_tail).collect(),
     }
 }

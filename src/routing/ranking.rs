@@ -361,7 +361,10 @@ mod tests {
                 "[[mirror]]\nname = \"m{n}\"\nurl = \"http://m{n}.example/\"\nlocation = [0, {longitude}]\n"
             );
         }
-        Mirrors::new(&crate::config::parse(&text, std::path::Path::new("/w.toml")).unwrap().config.mirrors)
+        Mirrors::new(
+            &crate::config::parse(&text, std::path::Path::new("/w.toml")).unwrap().config.mirrors,
+            Vec::new(),
+        )
     }
 
     #[test]

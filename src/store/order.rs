@@ -88,6 +88,13 @@ pub enum Action {
         /// Which release.
         version: Version,
     },
+    /// A token is not believed any more, whatever its time.
+    TokenRevoke {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// The token's id.
+        token_id: String,
+    },
     /// The index may have this sequence although a higher one was seen.
     OriginAccept {
         /// The sequence.

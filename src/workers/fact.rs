@@ -12,6 +12,7 @@ use crate::catalog::index::IndexWithdrawal;
 use crate::catalog::manifest::Manifest;
 use crate::catalog::signature::TrustedKeys;
 use crate::catalog::{Release, ReleaseId};
+use crate::entitlement::KeySet;
 use crate::fetch::Families;
 use crate::health::{BlockDigest, Blocks, Evidence};
 use crate::model::{
@@ -188,6 +189,17 @@ pub enum Listed {
     Refused(OriginRefusal),
 }
 
+/// The keys of an issuer, as its JWK set has them.
+#[derive(Debug, Clone)]
+pub struct FetchedKeys {
+    /// Where they were fetched from.
+    pub url: Url,
+    /// They.
+    pub keys: Arc<KeySet>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Fact {
@@ -199,6 +211,8 @@ pub enum Fact {
     Verified(Verified),
     /// A release's folder on a mirror was listed, or could not be.
     Listed(FolderListed),
+    /// An issuer's keys were fetched.
+    Keys(FetchedKeys),
     /// The configuration or a GeoIP database changed.
     Reloaded(Box<Prepared>),
     /// Time passed.

@@ -3,8 +3,9 @@
 //! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve (`examine` and
 //! `signature` look on), `inventory` lists what lies there, `notify` tells what is missing, `reload` watches files and
 //! signals; `publish` is the writer. `fact`, `replication` and `report` are what they say to each other, `handle` how;
-//! `supervise` starts the mirrors' tasks, `prepare` compiles a configuration for all of them.
+//! `supervise` starts the mirrors' tasks, `prepare` compiles a configuration for all of them, `believed` reads its keys.
 
+pub mod believed;
 mod examine;
 pub mod fact;
 pub mod handle;
@@ -22,4 +23,4 @@ pub mod supervise;
 pub mod verify;
 
 pub use handle::{Handle, Status, Wakers};
-pub use prepare::Prepared;
+pub use prepare::{PrepareError, Prepared};

@@ -13,6 +13,8 @@ use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
 use crate::routing::{Mirrors, Rankings};
 use crate::snapshot::{HostView, Settings};
 
+use super::believed::{self, Believed, BelievedError};
+
 /// A configuration, compiled.
 #[derive(Debug)]
 pub struct Prepared {
@@ -24,6 +26,8 @@ pub struct Prepared {
     pub mirrors: Arc<Mirrors>,
     /// Whose signatures are believed.
     pub keys: Arc<TrustedKeys>,
+    /// What it says about private downloads.
+    pub believed: Arc<Believed>,
     /// Its networks and databases.
     pub locator: Arc<Locator>,
     /// The order of mirrors per place.
@@ -36,22 +40,41 @@ pub struct Prepared {
     pub unnamed: Arc<ProductMeters>,
 }
 
+/// Why a configuration cannot come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A GeoIP database or a range file.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// A file of keys.
+    #[error(transparent)]
+    Believed(#[from] BelievedError),
+}
+
 impl Prepared {
     /// Compiles a configuration. `geoip` are ranges that are compiled already and whose files did not change.
     ///
     /// # Errors
     ///
-    /// All problems with GeoIP databases and range files at once.
+    /// All problems with GeoIP databases, range files and files of keys at once.
     pub fn new(
         config: Arc<Config>,
         geoip: Option<Arc<GeoRanges>>,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, Vec<LocateError>> {
+    ) -> Result<Self, Vec<PrepareError>> {
         let locator = match geoip {
-            Some(geoip) => Locator::with_geoip(geoip, &config.client_networks, &config.regions)?,
-            None => Locator::build(&config.geoip, &config.client_networks, &config.regions)?,
+            Some(geoip) => Locator::with_geoip(geoip, &config.client_networks, &config.regions),
+            None => Locator::build(&config.geoip, &config.client_networks, &config.regions),
         };
-        let mirrors = Mirrors::new(&config.mirrors);
+        let (mut errors, mut locate_errors) = (Vec::new(), Vec::new());
+        let locator = locator.map_err(|all| locate_errors = all);
+        let believed = Believed::read(&config).map_err(|all| errors.extend(all));
+        let signers = believed::signers(&config).map_err(|all| errors.extend(all));
+        let (Ok(locator), Ok(believed), Ok(signers)) = (locator, believed, signers) else {
+            let keys = errors.into_iter().map(PrepareError::from);
+            return Err(locate_errors.into_iter().map(PrepareError::from).chain(keys).collect());
+        };
+        let mirrors = Mirrors::new(&config.mirrors, signers);
         let rankings = Rankings::new(&mirrors, locator.places(), &config.regions, &config.routing);
         let regions = config.regions.iter().map(|region| region.name.as_str());
         let names = config.mirrors.iter().map(|mirror| mirror.name.as_str());
@@ -60,6 +83,7 @@ impl Prepared {
             settings: Arc::new(settings(&config)),
             mirrors: Arc::new(mirrors),
             keys: Arc::new(TrustedKeys::new(&config.origin.trusted_keys)),
+            believed: Arc::new(believed),
             locator: Arc::new(locator),
             rankings: Arc::new(rankings),
             timing: Arc::new(delivery.per_region()),

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use waypost::catalog::{Asset, Kind, Platform, Release, ReleaseId, ReleaseParts};
+use waypost::catalog::{Asset, Kind, Release, ReleaseId, ReleaseParts};
 use waypost::config::{Config, parse};
 use waypost::metrics::{DeliveryMeters, Metrics};
+use waypost::model::Platform;
 use waypost::model::{ChannelName, Exclusion, MirrorId, ProductName, Sha256, Sha512, Timestamp, Version};
 use waypost::routing::{Availability, Holders};
 use waypost::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Snapshot};

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::Format;
 use crate::catalog::checksums::FileDigest;
 use crate::catalog::json::{Reader, Report, read};
-use crate::catalog::platform::Platform;
 use crate::catalog::publish::label::{self, Label};
-use crate::model::{Sha256, Sha512, Timestamp, Version};
+use crate::model::{Platform, Sha256, Sha512, Timestamp, Version};
 
 /// A list of files, and what else it says of the release.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::{ChannelName, Check, ProductName, Role, Sha256, TierName};
+use super::Access;
+use crate::model::{ChannelName, Check, Country, ProductName, Role, Sha256, TierName};
 
 /// `[[channel]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,10 @@ pub struct Product {
     pub name: ProductName,
     /// Its channels; the first is what `latest` means. Empty: as the manifests name them.
     pub channels: Vec<ChannelName>,
+    /// Who may have it. Default: everybody.
+    pub access: Access,
+    /// Countries to which it may not be served.
+    pub deny_countries: Vec<Country>,
 }
 
 /// `[[alias]]`: a link that was published before.

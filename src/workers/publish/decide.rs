@@ -156,6 +156,7 @@ impl World {
                 self.check_channel(product, channel)
             }
             Action::OriginAccept { .. } => Ok(()),
+            Action::TokenRevoke { issuer, .. } => self.check_issuer(issuer),
         }
     }
 }

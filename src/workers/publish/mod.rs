@@ -6,6 +6,7 @@
 //! refuses, the round is published all the same (what is known to be wrong is not served) and written again later;
 //! an order is not acknowledged.
 
+mod access;
 mod channels;
 mod decide;
 mod examined;

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::catalog::ReleaseId;
+use crate::config::Access;
 use crate::metrics::ProductMeters;
 use crate::model::{
     AssetIndex, ChannelName, Exclusion, MirrorId, MirrorSet, ProductName, Timestamp, Version,
 };
 use crate::redirect::hosts_json;
 use crate::routing::{Availability, Holders};
-use crate::snapshot::{CatalogView, ChannelView, FirstRedirect, ProductView, ReleaseView, Snapshot};
+use crate::snapshot::{CatalogView, ChannelView, FirstRedirect, Guard, ProductView, ReleaseView, Snapshot};
 
 use super::mirrors::MirrorState;
 use super::numbers::ReleaseNumber;
@@ -33,6 +34,7 @@ pub struct Views {
     old_catalog: bool,
     old_availability: bool,
     old_hosts: bool,
+    old_access: bool,
     all_old: bool,
 }
 
@@ -50,6 +52,7 @@ impl Default for Views {
             old_catalog: true,
             old_availability: true,
             old_hosts: true,
+            old_access: true,
             all_old: true,
         }
     }
@@ -72,6 +75,11 @@ impl Views {
         self.old_availability = true;
     }
 
+    /// Who may have what changed.
+    pub fn touch_access(&mut self) {
+        self.old_access = true;
+    }
+
     /// A mirror led to a host that it had not led to before.
     pub fn touch_hosts(&mut self) {
         (self.old_hosts, self.old_availability) = (true, true);
@@ -86,6 +94,7 @@ impl Views {
         !self.all_old
             && !self.old_catalog
             && !self.old_availability
+            && !self.old_access
             && self.old_releases.is_empty()
             && self.old_products.is_empty()
     }
@@ -124,6 +133,7 @@ impl World {
             self.views.hosts = hosts_json(&self.prepared.mirrors, &self.views.availability);
         }
         self.renew_products();
+        self.views.old_access = false;
         self.views.generation += 1;
         let prepared = &self.prepared;
         Some(Snapshot {
@@ -135,6 +145,7 @@ impl World {
             rankings: Arc::clone(&prepared.rankings),
             availability: Arc::clone(&self.views.availability),
             catalog: Arc::clone(&self.views.catalog),
+            entitlements: Arc::clone(&self.access.entitlements),
             hosts: self.views.hosts.clone(),
             timing: Arc::clone(&prepared.timing),
         })
@@ -198,6 +209,8 @@ impl World {
 
     fn release_view(&self, known: &Known, states: &[Option<&MirrorState>]) -> ReleaseView {
         let id = &known.release.id;
+        let guarded =
+            self.guard(&id.product).filter(|guard| guard.entitled).map(|_| &self.prepared.mirrors.guarded);
         let before = self.views.releases.get(id);
         let new = || match self.views.generation {
             0 => FirstRedirect::unknown(),
@@ -205,7 +218,7 @@ impl World {
         };
         ReleaseView {
             release: Arc::clone(&known.release),
-            holders: Arc::new(holders(known.number, states)),
+            holders: Arc::new(holders(known.number, states, guarded)),
             published_at: known.published_at(),
             superseded: before.is_some_and(|view| view.superseded),
             first_redirect: before.map_or_else(|| Arc::new(new()), |view| Arc::clone(&view.first_redirect)),
@@ -288,11 +301,22 @@ impl World {
             latest,
             channels,
             meters: self.meters(name, &names, before.filter(|_| !reloaded)),
+            guard: self.guard(name),
             listing: Arc::default(),
             by_version,
             withdrawn,
             releases,
         })
+    }
+
+    /// Whom a product is not for.
+    fn guard(&self, name: &ProductName) -> Option<Box<Guard>> {
+        let configured = self.prepared.config.products.iter().find(|product| product.name == *name)?;
+        let guard = Guard {
+            entitled: configured.access == Access::Entitled,
+            deny_countries: configured.deny_countries.clone().into(),
+        };
+        (guard.entitled || !guard.deny_countries.is_empty()).then(|| Box::new(guard))
     }
 
     /// A product's counters: those that requests have found already, as long as they are the same.
@@ -331,10 +355,11 @@ impl World {
     }
 }
 
-/// Who holds what of a release. `states` are those of all mirrors in the order of their ids.
-fn holders(release: ReleaseNumber, states: &[Option<&MirrorState>]) -> Holders {
+/// Who holds what of a release. `states` are those of all mirrors in the order of their ids; `among`: of these alone.
+fn holders(release: ReleaseNumber, states: &[Option<&MirrorState>], among: Option<&MirrorSet>) -> Holders {
     let (mut whole, mut parts) = (MirrorSet::new(), Vec::new());
-    for (mirror, state) in (0..).map(MirrorId).zip(states) {
+    let all = (0..).map(MirrorId).zip(states);
+    for (mirror, state) in all.filter(|(mirror, _)| among.is_none_or(|among| among.has(*mirror))) {
         match state.and_then(|state| state.copies(release)) {
             Some(copies) if copies.is_complete() => whole.insert(mirror),
             Some(copies) if copies.holds_any() => {

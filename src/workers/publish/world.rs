@@ -13,6 +13,7 @@ use crate::workers::fact::Fact;
 use crate::workers::handle::Looks;
 use crate::workers::prepare::Prepared;
 
+use super::access::AccessState;
 use super::channels::Candidates;
 use super::mirrors::{MirrorState, StoredStanding, place_of};
 use super::numbers::Numbers;
@@ -107,6 +108,8 @@ pub struct World {
     pub(super) keys_from: u64,
     /// What each tier wants.
     pub(super) wanted: Wanted,
+    /// Who may have what.
+    pub(super) access: AccessState,
     pub(super) dirty: Dirty,
     pub(super) wake: BTreeSet<MirrorName>,
     pub(super) views: Views,
@@ -145,6 +148,7 @@ impl World {
             dirty: Dirty::default(),
             wake: BTreeSet::new(),
             views: Views::default(),
+            access: AccessState::new(&prepared),
             prepared,
         };
         world.releases.keys().for_each(|id| world.views.touch_release(id));
@@ -167,7 +171,8 @@ impl World {
             Fact::Verified(verified) => self.copy_was_hashed(verified, now),
             Fact::Reloaded(prepared) => self.reload(prepared, now),
             Fact::Listed(listed) => self.folder_was_listed(listed, now),
-            Fact::Tick => {}
+            Fact::Keys(keys) => self.keys_were_fetched(keys),
+            Fact::Tick => self.forget_old_keys(now),
         }
     }
 
@@ -216,6 +221,7 @@ impl World {
                 self.priority.clear();
             }
             Action::OriginAccept { sequence } => self.accept_sequence(order.id, *sequence),
+            Action::TokenRevoke { issuer, token_id } => self.revoke(issuer, token_id),
         }
     }
 
@@ -223,6 +229,7 @@ impl World {
         let keys = |prepared: &Prepared| prepared.config.origin.trusted_keys.clone();
         let keys_changed = keys(&self.prepared) != keys(&prepared);
         self.prepared = prepared;
+        self.renew_access();
         self.adopt_mirrors(now);
         if keys_changed {
             self.keys_from = self.epoch;

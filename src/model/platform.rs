@@ -1,6 +1,7 @@
 //! Platforms by their many spellings.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A platform in its one spelling: known names translated, the system first, then the other parts in alphabetical order,
 /// joined by `-`.
@@ -66,6 +67,19 @@ impl Platform {
 
 fn translate(part: &str) -> &str {
     SPELLINGS.iter().find(|(spelling, _)| *spelling == part).map_or(part, |(_, meaning)| meaning)
+}
+
+/// A text that is no platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no platform: at most 64 letters, digits, `-`, `_` and `.`")]
+pub struct BadPlatform;
+
+impl FromStr for Platform {
+    type Err = BadPlatform;
+
+    fn from_str(text: &str) -> Result<Self, BadPlatform> {
+        Self::parse(text).ok_or(BadPlatform)
+    }
 }
 
 impl fmt::Display for Platform {

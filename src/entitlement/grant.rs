@@ -1,0 +1,167 @@
+//! What a token gives, and whether that is what is asked for.
+
+use std::sync::Arc;
+
+use super::Disbelief;
+use super::ticket::Told;
+use super::token::valid_at;
+use crate::config::Allow;
+use crate::model::{ChannelName, IssuerId, Platform, ProductName, RegionId, Timestamp, Version};
+
+/// What a verified token gives, as the rules in force say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// Whose token it is.
+    pub issuer: IssuerId,
+    /// What tells it from others, where it says so.
+    pub token_id: Option<Box<str>>,
+    /// From when on.
+    pub valid_from: Timestamp,
+    /// Until when.
+    pub valid_until: Timestamp,
+    rights: Rights,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Rights {
+    /// What the rules say.
+    Rules(Arc<[Arc<Allow>]>),
+    /// The one file that a ticket was sealed for: whether it may be had was asked then.
+    Ticket,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The product.
+    pub product: &'a ProductName,
+    /// The release's version.
+    pub version: &'a Version,
+    /// The channels that its manifest names.
+    pub channels: &'a [ChannelName],
+    /// Whether the asset is of a platform; `None`: it is of none. `None` instead of a function: no asset is asked for.
+    pub asset: Option<&'a dyn Fn(&Platform) -> Option<bool>>,
+    /// The client's region.
+    pub region: Option<RegionId>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// How far the rules come short of a question, from the farthest to the nearest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lacking {
+    /// None speaks of the product.
+    Product,
+    /// None speaks of the version.
+    Version,
+    /// None speaks of a channel that the release is in.
+    Release,
+    /// None speaks of the asset's platform.
+    Asset,
+    /// One would from another region.
+    Region,
+    /// One would at another time.
+    Time,
+}
+
+impl Grant {
+    /// By rules.
+    pub(super) fn of_rules(token: super::Token, rules: Arc<[Arc<Allow>]>) -> Self {
+        let super::Token { issuer, token_id, valid_from, valid_until, claims: _ } = token;
+        Self { issuer, token_id, valid_from, valid_until, rights: Rights::Rules(rules) }
+    }
+
+    /// By a ticket that was opened.
+    pub(super) fn of_ticket(issuer: IssuerId, told: Told) -> Self {
+        Self {
+            issuer,
+            token_id: told.token_id.map(Box::from),
+            valid_from: Timestamp::from_millis(i64::MIN),
+            valid_until: told.until,
+            rights: Rights::Ticket,
+        }
+    }
+
+    /// Whether it is valid at a moment.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not any more, or not yet.
+    pub fn valid_at(&self, now: Timestamp) -> Result<(), Disbelief> {
+        let valid = valid_at(self.valid_from, self.valid_until, now);
+        valid.map_err(|reason| Disbelief { reason, issuer: Some(self.issuer) })
+    }
+
+    /// Whether it is a ticket's.
+    pub fn is_ticket(&self) -> bool {
+        self.rights == Rights::Ticket
+    }
+
+    /// Whether any rule speaks of a product.
+    pub fn knows(&self, product: &ProductName) -> bool {
+        match &self.rights {
+            Rights::Rules(rules) => rules.iter().any(|rule| rule.product.matches(product)),
+            Rights::Ticket => true,
+        }
+    }
+
+    /// Whether any rule speaks of a version of a product: of such a version it may be known that there is none.
+    pub fn knows_version(&self, product: &ProductName, version: &Version) -> bool {
+        let speaks = |rule: &Arc<Allow>| {
+            rule.product.matches(product) && rule.versions.as_ref().is_none_or(|range| range.has(version))
+        };
+        match &self.rights {
+            Rights::Rules(rules) => rules.iter().any(speaks),
+            Rights::Ticket => true,
+        }
+    }
+
+    /// Whether it gives what is asked for, and how many different assets the token may take where that is counted:
+    /// the most that a rule allows.
+    ///
+    /// # Errors
+    ///
+    /// How far the rule that comes nearest comes short.
+    pub fn gives(&self, question: &Question<'_>) -> Result<Option<u32>, Lacking> {
+        let Rights::Rules(rules) = &self.rights else { return Ok(None) };
+        let mut nearest = Lacking::Product;
+        let mut most: Option<u32> = None;
+        for rule in rules.iter() {
+            match lacks(rule, question) {
+                Some(lacking) => nearest = nearest.max(lacking),
+                None => match rule.assets {
+                    None => return Ok(None),
+                    Some(count) => most = Some(most.unwrap_or(0).max(count)),
+                },
+            }
+        }
+        most.map(Some).ok_or(nearest)
+    }
+}
+
+/// What keeps a rule from giving what is asked for.
+fn lacks(rule: &Allow, question: &Question<'_>) -> Option<Lacking> {
+    let checks: [(&dyn Fn() -> bool, Lacking); 6] = [
+        (&|| rule.product.matches(question.product), Lacking::Product),
+        (&|| rule.versions.as_ref().is_none_or(|range| range.has(question.version)), Lacking::Version),
+        (&|| any_or_all(&rule.channels, |channel| question.channels.contains(channel)), Lacking::Release),
+        (&|| question.asset.is_none_or(|is_of| of_platforms(&rule.platforms, is_of)), Lacking::Asset),
+        (&|| any_or_all(&rule.regions, |region| question.region == Some(*region)), Lacking::Region),
+        (&|| in_time(rule, question.now), Lacking::Time),
+    ];
+    checks.iter().find(|(passes, _)| !passes()).map(|(_, lacking)| *lacking)
+}
+
+/// Whether one of a list fits; an empty list restricts nothing.
+fn any_or_all<T>(list: &[T], fits: impl FnMut(&T) -> bool) -> bool {
+    list.is_empty() || list.iter().any(fits)
+}
+
+/// Whether an asset is of one of the platforms, or of none (a signature, checksums).
+fn of_platforms(platforms: &[Platform], is_of: &dyn Fn(&Platform) -> Option<bool>) -> bool {
+    any_or_all(platforms, |platform| is_of(platform).unwrap_or(true))
+}
+
+fn in_time(rule: &Allow, now: Timestamp) -> bool {
+    rule.from.is_none_or(|from| now >= from) && rule.until.is_none_or(|until| now < until)
+}

@@ -1,0 +1,141 @@
+//! From `[[issuer]]`, `[[entitlement]]`, `[tickets]` and `mirror.sign` to what answers need of them: key files are read here.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+
+use crate::config::{Config, IssuerKeys};
+use crate::entitlement::{KeyError, KeySet, Rules, Tickets};
+use crate::links::{Signer, SignerError};
+
+/// Longest file of keys, in bytes.
+const FILE_MAX: u64 = 1 << 20;
+
+/// What the configuration says about private downloads, with its files read.
+#[derive(Debug)]
+pub struct Believed {
+    /// Keys of each issuer that has them in files, in the order of the configuration.
+    pub keys: Box<[Option<Arc<KeySet>>]>,
+    /// What tokens give.
+    pub rules: Arc<Rules>,
+    /// Seals tickets.
+    pub tickets: Arc<Tickets>,
+}
+
+/// Why a file of keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BelievedError {
+    /// It cannot be read.
+    #[error("{} cannot be read: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// What is in it are no keys.
+    #[error("{} {error}", path.display())]
+    BadKeys {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: KeyError,
+    },
+    /// A mirror's links cannot be signed.
+    #[error("mirror {mirror}: {error}")]
+    Signer {
+        /// Which mirror.
+        mirror: String,
+        /// Why not.
+        error: SignerError,
+    },
+}
+
+impl Believed {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// All that cannot be used, at once.
+    pub fn read(config: &Config) -> Result<Self, Vec<BelievedError>> {
+        let (mut errors, mut keys) = (Vec::new(), Vec::new());
+        for issuer in &config.issuers {
+            keys.push(keys_of(&issuer.keys).unwrap_or_else(|error| {
+                errors.push(error);
+                None
+            }));
+        }
+        let tickets = tickets(config).map_err(|error| errors.push(error));
+        match tickets {
+            Ok(tickets) if errors.is_empty() => {
+                let rules = Arc::new(Rules::new(&config.entitlements));
+                Ok(Self { keys: keys.into(), rules, tickets: Arc::new(tickets) })
+            }
+            Ok(_) | Err(()) => Err(errors),
+        }
+    }
+}
+
+fn keys_of(keys: &IssuerKeys) -> Result<Option<Arc<KeySet>>, BelievedError> {
+    let (path, set) = match keys {
+        IssuerKeys::Jwks { .. } => return Ok(None),
+        IssuerKeys::JwksFile(path) => (path, KeySet::from_jwks(&read(path)?)),
+        IssuerKeys::Secrets(paths) => {
+            let secrets = paths.iter().map(|path| secret(path)).collect::<Result<Vec<_>, _>>()?;
+            (&paths[0], KeySet::from_secrets(&secrets))
+        }
+    };
+    let bad = |error| BelievedError::BadKeys { path: path.clone(), error };
+    set.map(|set| Some(Arc::new(set))).map_err(bad)
+}
+
+fn tickets(config: &Config) -> Result<Tickets, BelievedError> {
+    let secrets = config.tickets.secrets.iter().map(|path| secret(path)).collect::<Result<Vec<_>, _>>()?;
+    let ttl = config.tickets.ttl;
+    Ok(match secrets.split_first() {
+        Some((first, others)) => Tickets::new(first, others, ttl),
+        None => Tickets::new(&random(), &[], ttl),
+    })
+}
+
+/// 256 random bits.
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).expect("the system's source of randomness does not fail once the library is up");
+    bytes
+}
+
+/// What signs each mirror's links, in the order of the configuration.
+///
+/// # Errors
+///
+/// All that cannot be made, at once.
+pub fn signers(config: &Config) -> Result<Vec<Option<Arc<Signer>>>, Vec<BelievedError>> {
+    let (mut errors, mut signers) = (Vec::new(), Vec::new());
+    for mirror in &config.mirrors {
+        let signer = mirror.sign.as_ref().map(Signer::load).transpose().map_err(|error| {
+            errors.push(BelievedError::Signer { mirror: mirror.name.to_string(), error });
+        });
+        signers.push(signer.ok().flatten().map(Arc::new));
+    }
+    if errors.is_empty() { Ok(signers) } else { Err(errors) }
+}
+
+/// The whole of a file, without the one newline that an editor leaves at its end.
+fn secret(path: &Path) -> Result<Vec<u8>, BelievedError> {
+    let mut secret = read(path)?;
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+    }
+    Ok(secret)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BelievedError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| BelievedError::Unreadable { path: path.to_owned(), error })?;
+    Ok(bytes)
+}
