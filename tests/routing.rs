@@ -120,6 +120,8 @@ fn mirror(regions: usize) -> impl Strategy<Value = Mirror> {
             layout: Layout::default(),
             tier: waypost::model::TierName::new("all").unwrap(),
             notify: None,
+            sign: None,
+            private: false,
         },
     )
 }

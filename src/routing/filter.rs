@@ -171,6 +171,8 @@ mod tests {
             layout: Layout::default(),
             tier: TierName::new("all").unwrap(),
             notify: None,
+            sign: None,
+            private: false,
         }
     }
 
