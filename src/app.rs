@@ -24,7 +24,7 @@ use crate::workers::handle::{Message, channel};
 use crate::workers::publish::{Remembered, World, Writer};
 use crate::workers::reload::Supervisor;
 use crate::workers::supervise::{Common, fetcher};
-use crate::workers::{Handle, PrepareError, Prepared, Status, Wakers};
+use crate::workers::{Handle, KeyLooks, PrepareError, Prepared, Status, Wakers};
 
 use public::Public;
 
@@ -133,6 +133,7 @@ impl App {
 
         let (handle, messages) = channel();
         let (wakers, poll) = (Arc::new(Wakers::default()), Arc::new(Notify::new()));
+        let keys = Arc::new(KeyLooks::default());
         let common = Common {
             handle: handle.clone(),
             wakers: Arc::clone(&wakers),
@@ -171,7 +172,17 @@ impl App {
             poll: Arc::clone(&poll),
             config: Arc::clone(&config),
         };
-        let handler = Public::new(published, Arc::clone(&status), clock, config.log.access);
+        let handler = Public {
+            published,
+            status: Arc::clone(&status),
+            clock,
+            metrics,
+            keys,
+            deliveries: None,
+            record_all: config.audit.required,
+            access_log: config.log.access,
+            session: config.tickets.session,
+        };
         let drain = config.server.drain;
         Ok(Self { addresses, drain, public: (public, handler), admin: admins, supervisor, writer, status })
     }

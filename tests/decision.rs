@@ -20,6 +20,7 @@ use percent_encoding::percent_decode_str;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use waypost::model::Timestamp;
 use waypost::redirect::{Answer, Inquiry, answer};
 use waypost::snapshot::Snapshot;
 
@@ -109,6 +110,7 @@ impl Row {
             headers: &headers,
             client: self.client.parse().unwrap(),
             https: self.https,
+            occasion: &Timestamp::default(),
         };
         tell(answer(snapshot, &inquiry))
     }
@@ -291,7 +293,7 @@ proptest! {
         thread_local!(static SITE: Snapshot = site(&["sin"]));
         SITE.with(|snapshot| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let inquiry = Inquiry { method: &method, uri: &uri, headers: &headers, client, https };
+            let inquiry = Inquiry { method: &method, uri: &uri, headers: &headers, client, https, occasion: &Timestamp::default() };
             let answer = answer(snapshot, &inquiry);
             let facts = answer.facts;
             let (asset, mirror) = (facts.asset, facts.mirror);

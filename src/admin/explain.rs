@@ -7,7 +7,8 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::client::{Place, Whereabouts};
-use crate::redirect::{Facts, Inquiry, answer, ask_of};
+use crate::model::{Clock, Timestamp};
+use crate::redirect::{Facts, Inquiry, Occasion, answer, ask_of};
 use crate::routing::{Candidate, Verdict};
 use crate::snapshot::Snapshot;
 
@@ -35,8 +36,28 @@ impl Admin {
         if let Some(host) = query(uri, "host") {
             headers.insert(HOST, host.parse().map_err(|_| bad("host cannot stand in a request"))?);
         }
-        let inquiry = Inquiry { method: &Method::GET, uri: &asked, headers: &headers, client: ip, https };
+        let inquiry = Inquiry {
+            method: &Method::GET,
+            uri: &asked,
+            headers: &headers,
+            client: ip,
+            https,
+            occasion: &Rehearsal(&*self.clock),
+        };
         Ok(answers::json(StatusCode::OK, &explanation(snapshot, &path, &inquiry)))
+    }
+}
+
+/// Nothing comes of an explanation.
+struct Rehearsal<'a>(&'a dyn Clock);
+
+impl Occasion for Rehearsal<'_> {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn is_rehearsal(&self) -> bool {
+        true
     }
 }
 
@@ -45,6 +66,8 @@ fn explanation(snapshot: &Snapshot, path: &str, inquiry: &Inquiry<'_>) -> Value 
     let answer = answer(snapshot, inquiry);
     let facts = answer.facts;
     let location = answer.response.headers().get(http::header::LOCATION).and_then(|l| l.to_str().ok());
+    // What a signed link carries behind its path is not for whoever reads explanations.
+    let location = location.map(|url| url.split_once('?').map_or(url, |(url, _)| url));
     let whereabouts = snapshot.locator.locate(ip);
     let place = snapshot.locator.places().get(whereabouts.place.index()).copied().unwrap_or_default();
     let asset = facts.asset.map(|(release, asset)| &*release.release.asset(asset).name);

@@ -1,61 +1,201 @@
 //! The public handler: one snapshot, one answer, counted.
 
-use std::future::ready;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::client::{self, client_network};
-use crate::model::Clock;
-use crate::redirect::{Body, Facts, Inquiry, answer, problem};
+use crate::metrics::Metrics;
+use crate::model::{Clock, Denial, Timestamp};
+use crate::redirect::{
+    Answer, Body, FORM_MAX, Facts, Inquiry, Occasion, Passage, SESSION_PATH, answer, begin_session, problem,
+    refusal,
+};
 use crate::server::{Connection, Handler, Peer, Scheme};
 use crate::snapshot::{Published, Snapshot};
-use crate::workers::Status;
+use crate::store::{Deliveries, Delivery};
+use crate::workers::{KeyLooks, Status};
+
+/// How long a request waits for an issuer's keys to be fetched, because it names one that is not known.
+const KEYS_WITHIN: Duration = Duration::from_secs(3);
+/// How long a form may take to arrive.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers the public port.
 pub struct Public {
-    published: Arc<Published>,
-    status: Arc<Status>,
-    clock: Arc<dyn Clock>,
-    access_log: bool,
+    /// What answers are made from.
+    pub published: Arc<Published>,
+    /// What readiness reports.
+    pub status: Arc<Status>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where tokens are counted.
+    pub metrics: Arc<Metrics>,
+    /// Fetches issuers' keys.
+    pub keys: Arc<KeyLooks>,
+    /// Where it is recorded what was given to whom; `None`: nowhere.
+    pub deliveries: Option<Deliveries>,
+    /// What cannot be recorded is not given.
+    pub record_all: bool,
+    /// One line per request.
+    pub access_log: bool,
+    /// How long a browser keeps a token.
+    pub session: Duration,
+}
+
+/// When a request is answered.
+struct Moment<'a> {
+    clock: &'a dyn Clock,
+    began: Instant,
+}
+
+impl Occasion for Moment<'_> {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+/// What becomes of a request.
+enum Reaction {
+    /// This is the answer.
+    Answer(Response<Body>),
+    /// The issuer of this name may have published another key.
+    LookForKeys(String),
+    /// This is the answer once it is recorded.
+    Record(Box<(Delivery, Response<Body>)>),
 }
 
 impl Public {
-    /// Answers from whatever is published.
-    pub fn new(
-        published: Arc<Published>,
-        status: Arc<Status>,
-        clock: Arc<dyn Clock>,
-        access_log: bool,
-    ) -> Self {
-        Self { published, status, clock, access_log }
-    }
-
-    fn respond(&self, request: &Request<Incoming>, connection: &Connection) -> Response<Body> {
+    fn respond(&self, request: &Request<Incoming>, connection: &Connection) -> Reaction {
         let looks = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            "/-/healthz" if looks => return probe(StatusCode::OK),
-            "/-/readyz" if looks => return probe(self.readiness()),
+            "/-/healthz" if looks => return Reaction::Answer(probe(StatusCode::OK)),
+            "/-/readyz" if looks => return Reaction::Answer(probe(self.readiness())),
             _ => {}
         }
         let snapshot = self.published.load();
-        let Some(snapshot) = snapshot.as_deref() else {
-            let detail = "the service is starting";
-            return problem(StatusCode::SERVICE_UNAVAILABLE, detail, request.headers(), None);
+        let Some(snapshot) = snapshot.as_deref() else { return Reaction::Answer(starting(request)) };
+        let moment = Moment { clock: &*self.clock, began: Instant::now() };
+        let inquiry = inquiry(snapshot, request, connection, &moment);
+        let mut answer = answer(snapshot, &inquiry);
+        let denial = answer.passage.as_ref().and_then(|passage| passage.denial);
+        let reaction = match answer.passage.take() {
+            Some(passage) => self.pass(snapshot, &inquiry, &mut answer, *passage),
+            None => None,
         };
-        let began = Instant::now();
-        let inquiry = inquiry(snapshot, request, connection);
-        let answer = answer(snapshot, &inquiry);
         answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
         let region = answer.facts.region.map(|region| region.index());
-        snapshot.timing.answered(region, began.elapsed());
+        snapshot.timing.answered(region, moment.began.elapsed());
         if self.access_log {
-            log(snapshot, &inquiry, &answer.facts, answer.response.status());
+            log(snapshot, &inquiry, &answer.facts, denial, answer.response.status());
         }
-        answer.response
+        match reaction {
+            Some(Waits::ForKeys(issuer)) => Reaction::LookForKeys(issuer),
+            Some(Waits::ForRecord(delivery)) => Reaction::Record(Box::new((delivery, answer.response))),
+            None => Reaction::Answer(answer.response),
+        }
+    }
+
+    /// Counts what became of a request for a product that is not for everybody, and records it.
+    fn pass(
+        &self,
+        snapshot: &Snapshot,
+        inquiry: &Inquiry<'_>,
+        answer: &mut Answer<'_>,
+        passage: Passage,
+    ) -> Option<Waits> {
+        let issuer = passage.issuer.map(|issuer| &*snapshot.entitlements.issuers[issuer.index()].name);
+        let product = answer.facts.product.map_or("", |product| product.name.as_str());
+        let outcome = passage.denial.map_or("granted", Denial::as_str);
+        self.metrics.access.checked(product, issuer.unwrap_or_default(), outcome, passage.took);
+        if let (Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) = (passage.denial, issuer) {
+            return Some(Waits::ForKeys(issuer.to_owned()));
+        }
+        let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
+        let delivery = delivery(snapshot, inquiry, &answer.facts, &passage, issuer)?;
+        if self.record_all {
+            return Some(Waits::ForRecord(delivery));
+        }
+        deliveries.note(delivery);
+        None
+    }
+
+    /// Answers again when the issuer's keys were looked for, or that took too long.
+    async fn after_keys(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: Connection,
+        issuer: String,
+    ) -> Response<Body> {
+        let looked = timeout(KEYS_WITHIN, self.keys.of(&issuer).look_again()).await;
+        tracing::debug!(issuer, in_time = looked.is_ok(), "looked for a key");
+        match self.respond(&request, &connection) {
+            Reaction::Answer(response) => response,
+            Reaction::Record(waiting) => self.recorded(&request, &connection, *waiting).await,
+            Reaction::LookForKeys(_) => self.refused(&request, &connection, None),
+        }
+    }
+
+    async fn recorded(
+        &self,
+        request: &Request<Incoming>,
+        connection: &Connection,
+        (delivery, response): (Delivery, Response<Body>),
+    ) -> Response<Body> {
+        let recorded = match &self.deliveries {
+            Some(deliveries) => deliveries.record(delivery).await,
+            None => false,
+        };
+        if recorded { response } else { self.refused(request, connection, Some(Denial::NotRecorded)) }
+    }
+
+    /// Refuses a request, for a reason or for the one that its answer would have.
+    fn refused(
+        &self,
+        request: &Request<Incoming>,
+        connection: &Connection,
+        denial: Option<Denial>,
+    ) -> Response<Body> {
+        let snapshot = self.published.load();
+        let Some(snapshot) = snapshot.as_deref() else { return starting(request) };
+        let moment = Moment { clock: &*self.clock, began: Instant::now() };
+        let inquiry = inquiry(snapshot, request, connection, &moment);
+        match denial {
+            Some(denial) => refusal(denial, &inquiry),
+            None => answer(snapshot, &inquiry).response,
+        }
+    }
+
+    /// The form of the page that takes a token.
+    async fn session(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let form = timeout(FORM_WITHIN, Limited::new(body, FORM_MAX).collect()).await;
+        let request = Request::from_parts(parts, ());
+        let Ok(Ok(form)) = form else {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "the form is too long or too late",
+                request.headers(),
+                None,
+            );
+        };
+        let snapshot = self.published.load();
+        let Some(snapshot) = snapshot.as_deref() else { return starting(&request) };
+        let moment = Moment { clock: &*self.clock, began: Instant::now() };
+        let inquiry = inquiry(snapshot, &request, &connection, &moment);
+        begin_session(snapshot, &inquiry, &form.to_bytes(), self.session)
     }
 
     fn readiness(&self) -> StatusCode {
@@ -68,7 +208,23 @@ impl Public {
     }
 }
 
-fn inquiry<'a>(snapshot: &Snapshot, request: &'a Request<Incoming>, connection: &Connection) -> Inquiry<'a> {
+/// What an answer waits for.
+enum Waits {
+    ForKeys(String),
+    ForRecord(Delivery),
+}
+
+fn starting<B>(request: &Request<B>) -> Response<Body> {
+    let detail = "the service is starting";
+    problem(StatusCode::SERVICE_UNAVAILABLE, detail, request.headers(), None)
+}
+
+fn inquiry<'a, B>(
+    snapshot: &Snapshot,
+    request: &'a Request<B>,
+    connection: &Connection,
+    occasion: &'a dyn Occasion,
+) -> Inquiry<'a> {
     let peer = match connection.peer {
         Peer::Tcp(address) => Some(address.ip()),
         Peer::Local => None,
@@ -78,7 +234,31 @@ fn inquiry<'a>(snapshot: &Snapshot, request: &'a Request<Incoming>, connection: 
         Some(scheme) => scheme == client::Scheme::Https,
         None => connection.scheme == Scheme::Https || snapshot.settings.public_https,
     };
-    Inquiry { method: request.method(), uri: request.uri(), headers: request.headers(), client, https }
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    Inquiry { method, uri, headers, client, https, occasion }
+}
+
+/// What is recorded of an answer that leads to a file.
+fn delivery(
+    snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
+    facts: &Facts<'_>,
+    passage: &Passage,
+    issuer: Option<&str>,
+) -> Option<Delivery> {
+    let ((release, asset), grant) = (facts.asset?, passage.grant.as_deref()?);
+    Some(Delivery {
+        at: inquiry.occasion.now(),
+        product: release.release.id.product.clone(),
+        version: release.release.id.version.clone(),
+        asset: release.release.asset(asset).name.to_string(),
+        region: facts.region.map(|id| snapshot.settings.regions[id.index()].clone()),
+        mirror: facts.mirror.map(|id| snapshot.mirrors.get(id).name.clone()),
+        network: client_network(inquiry.client),
+        issuer: issuer.unwrap_or_default().to_owned(),
+        token_id: grant.token_id.as_deref().map(str::to_owned),
+        ticket: grant.is_ticket(),
+    })
 }
 
 /// For load balancers: status only.
@@ -91,7 +271,14 @@ fn probe(status: StatusCode) -> Response<Body> {
 }
 
 /// One line per request: never a full address, a token or a query.
-fn log(snapshot: &Snapshot, inquiry: &Inquiry<'_>, facts: &Facts<'_>, status: StatusCode) {
+fn log(
+    snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
+    facts: &Facts<'_>,
+    denial: Option<Denial>,
+    status: StatusCode,
+) {
+    let reason = facts.reason.map(|reason| reason.as_str()).or(denial.map(Denial::as_str));
     let mirror = facts.mirror.map(|id| snapshot.mirrors.get(id).name.as_str());
     let region = facts.region.map(|id| snapshot.settings.regions[id.index()].as_str());
     let asset = facts.asset.map(|(release, asset)| &*release.release.asset(asset).name);
@@ -104,12 +291,31 @@ fn log(snapshot: &Snapshot, inquiry: &Inquiry<'_>, facts: &Facts<'_>, status: St
         version,
         asset,
         outcome = facts.outcome.as_str(),
-        reason = facts.reason.map(|reason| reason.as_str()),
+        reason,
         region,
         mirror,
         network = %client_network(inquiry.client),
         "request"
     );
+}
+
+/// An answer that is there, or one that has to be waited for.
+pub enum Answering {
+    /// It is there, until it is taken.
+    Now(Option<Response<Body>>),
+    /// It will be.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        match &mut *self {
+            Self::Now(response) => Poll::Ready(response.take().expect("an answer is taken once")),
+            Self::Later(answering) => answering.as_mut().poll(cx),
+        }
+    }
 }
 
 impl Handler for Public {
@@ -121,6 +327,21 @@ impl Handler for Public {
         request: Request<Incoming>,
         connection: &Connection,
     ) -> impl Future<Output = Response<Body>> + Send + Unpin + use<> {
-        ready(self.respond(&request, connection))
+        let (public, connection) = (Arc::clone, *connection);
+        if *request.method() == Method::POST && request.uri().path() == SESSION_PATH {
+            return Answering::Later(Box::pin(public(self).session(request, connection)));
+        }
+        match self.respond(&request, &connection) {
+            Reaction::Answer(response) => Answering::Now(Some(response)),
+            Reaction::LookForKeys(issuer) => {
+                Answering::Later(Box::pin(public(self).after_keys(request, connection, issuer)))
+            }
+            Reaction::Record(waiting) => {
+                let public = public(self);
+                Answering::Later(Box::pin(
+                    async move { public.recorded(&request, &connection, *waiting).await },
+                ))
+            }
+        }
     }
 }

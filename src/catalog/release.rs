@@ -280,6 +280,14 @@ impl Release {
         self.by_platform.iter().flat_map(|(platform, assets)| assets.iter().map(move |at| (platform, *at)))
     }
 
+    /// Whether an asset is of a platform; `None`: it is of none.
+    pub fn is_of(&self, asset: AssetIndex, platform: &Platform) -> Option<bool> {
+        if self.by_platform.get(platform).is_some_and(|assets| assets.contains(&asset)) {
+            return Some(true);
+        }
+        self.by_platform.values().any(|assets| assets.contains(&asset)).then_some(false)
+    }
+
     /// `<hex>  <name>` of every asset, as `sha256sum -c` reads it.
     pub fn sums(&self) -> Bytes {
         let line = |asset: &Asset| format!("{}  {}\n", asset.sha256, asset.name);

@@ -84,6 +84,13 @@ impl Counts {
         true
     }
 
+    /// Whether a token might take a file; nothing is counted.
+    pub fn could_take(&self, issuer: &str, token_id: &str, file: FileKey, most: u32) -> bool {
+        let key = key(issuer, token_id);
+        let shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&key).map_or(most > 0, |taken| taken.contains(&file) || taken.len() < most as usize)
+    }
+
     /// What was counted since this was last asked.
     pub fn drain(&self) -> Vec<Counted> {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))

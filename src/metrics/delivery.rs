@@ -23,6 +23,8 @@ pub enum Outcome {
     NotReady,
     /// It was withdrawn.
     Withdrawn,
+    /// Not for this caller, or not for this country.
+    Denied,
     /// A request that makes no sense.
     BadRequest,
     /// A method other than GET and HEAD.
@@ -31,13 +33,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Redirected,
         Self::Metadata,
         Self::NotFound,
         Self::NoMirror,
         Self::NotReady,
         Self::Withdrawn,
+        Self::Denied,
         Self::BadRequest,
         Self::BadMethod,
     ];
@@ -51,6 +54,7 @@ impl Outcome {
             Self::NoMirror => "no_mirror",
             Self::NotReady => "not_ready",
             Self::Withdrawn => "withdrawn",
+            Self::Denied => "denied",
             Self::BadRequest => "bad_request",
             Self::BadMethod => "bad_method",
         }

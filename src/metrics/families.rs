@@ -2,12 +2,12 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::durations::Builder;
-use super::{DurationsVec, ReleaseGauges, ReplicationMetrics};
+use super::{AccessMetrics, DurationsVec, ReleaseGauges, ReplicationMetrics};
 
 /// The phases of a probe, as labels.
 pub const PHASES: [&str; 4] = ["dns", "connect", "tls", "first_byte"];
@@ -56,6 +56,8 @@ pub struct Metrics {
     pub reload_refused: IntGauge,
     /// What is known of the releases that channels point to or wait for.
     pub releases: ReleaseGauges,
+    /// Callers of products that are not for everybody.
+    pub access: AccessMetrics,
     /// What happened to connections, by `listener` and `event` (accepted, refused_over_limit, timeout_header, …).
     pub connections: IntCounterVec,
     /// Connections that are open now, by `listener`.
@@ -131,6 +133,10 @@ impl Maker {
         self.keep(IntGauge::new(name, help))
     }
 
+    pub(super) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
     fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
     }
@@ -204,6 +210,7 @@ impl Metrics {
             reloads: make.counters("waypost_reloads_total", "Reloads by outcome (ok, refused)", &["outcome"]),
             reload_refused: make.gauge("waypost_reload_refused", "1 where the last reload was refused"),
             releases: ReleaseGauges::new(&make),
+            access: AccessMetrics::new(&make),
             connections: make.counters(
                 "waypost_connections_total",
                 "What happened to connections (accepted, refused_over_limit, tls_failure, timeout_idle, …)",

@@ -1,6 +1,7 @@
 //! The story of a request, step by step as in the room's list.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
@@ -8,10 +9,11 @@ use crate::client::{Whereabouts, sticky_key};
 use crate::metrics::{Outcome, ProductMeters};
 use crate::model::{AssetIndex, Exclusion, MirrorId, MirrorSet, RegionId, Timestamp};
 use crate::routing::Ask;
-use crate::snapshot::{ProductView, ReleaseView, Snapshot};
+use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 
 use super::accept::{Wanted, wanted};
 use super::body::Body;
+use super::guarded::{self, Passage};
 use super::lines::{AVOID, Lines};
 use super::problem::{gone, problem};
 use super::query::Query;
@@ -31,6 +33,37 @@ pub struct Inquiry<'a> {
     pub client: IpAddr,
     /// Whether the client came by https.
     pub https: bool,
+    /// When, and whether in earnest.
+    pub occasion: &'a dyn Occasion,
+}
+
+/// What an answer needs to know of the moment: only where a product is not for everybody, or a link is signed.
+pub trait Occasion {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// How long the request has been worked on.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether nothing is to come of the answer: somebody only wants to know what it would be.
+    fn is_rehearsal(&self) -> bool {
+        false
+    }
+}
+
+/// An occasion at a moment that is known.
+impl Occasion for Timestamp {
+    fn now(&self) -> Timestamp {
+        *self
+    }
+}
+
+impl std::fmt::Debug for dyn Occasion + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.now().fmt(f)
+    }
 }
 
 /// What became of a request, for metrics and the access log.
@@ -59,6 +92,8 @@ pub struct Answer<'s> {
     pub response: Response<Body>,
     /// What became of the request.
     pub facts: Facts<'s>,
+    /// Who asked for a product that is not for everybody, and with what right.
+    pub passage: Option<Box<Passage>>,
 }
 
 impl Facts<'_> {
@@ -126,7 +161,35 @@ fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Wherea
         return refuse(StatusCode::BAD_REQUEST, Outcome::BadRequest, "the path is not plain text");
     };
     let query = Query::of(inquiry.uri);
-    match names::find(snapshot, inquiry, &path, query) {
+    let meaning = names::find(snapshot, inquiry, &path, query);
+    if let Some((product, guard)) = guarded_by(&meaning) {
+        return guarded::answer(snapshot, inquiry, whereabouts, (product, guard), meaning, query);
+    }
+    open(snapshot, inquiry, whereabouts, meaning, query)
+}
+
+/// The product of a path that is not for everybody.
+#[inline]
+fn guarded_by<'s>(meaning: &Result<Meaning<'s>, Missing<'s>>) -> Option<(&'s ProductView, &'s Guard)> {
+    let product = match meaning {
+        Ok(Meaning::Release(found)) => Some(found.product),
+        Ok(Meaning::Releases(product)) => Some(*product),
+        Ok(Meaning::Hosts) => None,
+        Err(missing) => missing.product,
+    }?;
+    product.guard.as_deref().map(|guard| (product, guard))
+}
+
+/// The answer where anybody may have it.
+#[inline]
+pub(super) fn open<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    whereabouts: Whereabouts,
+    meaning: Result<Meaning<'s>, Missing<'s>>,
+    query: Query<'_>,
+) -> Answer<'s> {
+    match meaning {
         Ok(Meaning::Release(found)) => deliver(snapshot, inquiry, whereabouts, found, query),
         Ok(Meaning::Releases(product)) => document(lists::releases(snapshot, product), Some(product)),
         Ok(Meaning::Hosts) => document(lists::hosts(snapshot), None),
@@ -135,9 +198,9 @@ fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Wherea
 }
 
 /// The one place where a reason becomes a status.
-fn why(why: Why<'_>) -> (StatusCode, Outcome, &str) {
+pub(super) fn why(why: Why<'_>) -> (StatusCode, Outcome, &str) {
     match why {
-        Why::Withdrawn(withdrawn, _) => {
+        Why::Withdrawn(withdrawn, _) | Why::WithdrawnAlone(withdrawn) => {
             let reason = if withdrawn.reason.is_empty() { "it was withdrawn" } else { &withdrawn.reason };
             (StatusCode::GONE, Outcome::Withdrawn, reason)
         }
@@ -156,14 +219,14 @@ fn why(why: Why<'_>) -> (StatusCode, Outcome, &str) {
 }
 
 /// What is said of no release.
-fn document<'s>(response: Response<Body>, product: Option<&'s ProductView>) -> Answer<'s> {
+pub(super) fn document<'s>(response: Response<Body>, product: Option<&'s ProductView>) -> Answer<'s> {
     let outcome = Outcome::Metadata;
     let facts =
         Facts { outcome, product, channel: None, asset: None, region: None, mirror: None, reason: None };
-    Answer { response, facts }
+    Answer { response, facts, passage: None }
 }
 
-fn refusal<'s>(
+pub(super) fn refusal<'s>(
     snapshot: &'s Snapshot,
     inquiry: &Inquiry<'_>,
     missing: Missing<'s>,
@@ -175,13 +238,14 @@ fn refusal<'s>(
             let replacement = withdrawn.replacement.as_ref().map(|view| (&*view.release, asset));
             gone(snapshot, names::linking(snapshot, inquiry), detail, replacement, inquiry.headers)
         }
+        Why::WithdrawnAlone(_) => gone(snapshot, None, detail, None, inquiry.headers),
         _ => problem(status, detail, inquiry.headers, Some(&snapshot.settings.cache_control)),
     };
     let facts = Facts { outcome, product, channel, asset: None, region: None, mirror: None, reason: None };
-    Answer { response, facts }
+    Answer { response, facts, passage: None }
 }
 
-fn deliver<'s>(
+pub(super) fn deliver<'s>(
     snapshot: &'s Snapshot,
     inquiry: &Inquiry<'_>,
     whereabouts: Whereabouts,
@@ -192,7 +256,8 @@ fn deliver<'s>(
     let (product, channel) = (Some(found.product), found.channel);
     let about =
         |outcome, asset| Facts { outcome, product, channel, asset, region: None, mirror: None, reason: None };
-    let metadata = |response, asset| Answer { response, facts: about(Outcome::Metadata, asset) };
+    let metadata =
+        |response, asset| Answer { response, facts: about(Outcome::Metadata, asset), passage: None };
     let lines = Lines::of(inquiry.headers);
     let (asset, listed) = match found.target {
         Target::Sums => return metadata(lists::sums(snapshot, release), None),
@@ -211,36 +276,38 @@ fn deliver<'s>(
     if let Some(list) = listed {
         let ranked = snapshot.router().ranked(&ask, lists::LISTED_MAX);
         if !ranked.is_empty() {
-            return metadata(list.write(snapshot, release, asset, &ranked), of);
+            return metadata(list.write(snapshot, inquiry, release, asset, &ranked), of);
         }
     }
     match snapshot.router().choose(&ask, snapshot.settings.alternates) {
         Some(pick) => {
             let host = names::linking(snapshot, inquiry);
-            let response = headers::redirect(snapshot, host, release, release.asset(asset), &pick);
-            Answer { response, facts: Facts { mirror: Some(pick.mirror), ..about(Outcome::Redirected, of) } }
+            let response = headers::redirect(snapshot, inquiry, host, release, release.asset(asset), &pick);
+            let facts = Facts { mirror: Some(pick.mirror), ..about(Outcome::Redirected, of) };
+            Answer { response, facts, passage: None }
         }
         None => {
             let detail = "no healthy mirror holds a verified copy just now";
             let response = problem(StatusCode::SERVICE_UNAVAILABLE, detail, inquiry.headers, None);
             let reason = snapshot.router().most_excluded_by(&ask);
-            Answer { response, facts: Facts { reason, ..about(Outcome::NoMirror, of) } }
+            Answer { response, facts: Facts { reason, ..about(Outcome::NoMirror, of) }, passage: None }
         }
     }
 }
 
 /// The lists of a client's mirrors.
 #[derive(Debug, Clone, Copy)]
-enum List {
+pub(super) enum List {
     Metalink,
     Json,
     Text,
 }
 
 impl List {
-    fn write(
+    pub(super) fn write(
         self,
         snapshot: &Snapshot,
+        inquiry: &Inquiry<'_>,
         release: &crate::catalog::Release,
         asset: AssetIndex,
         ranked: &[MirrorId],
@@ -250,12 +317,12 @@ impl List {
             Self::Json => lists::mirrors_json,
             Self::Text => lists::mirrors_text,
         };
-        write(snapshot, release, release.asset(asset), ranked)
+        write(snapshot, inquiry, release, release.asset(asset), ranked)
     }
 }
 
 #[inline]
-fn wanted_list(headers: &HeaderMap, lines: Lines, query: Query<'_>) -> Option<List> {
+pub(super) fn wanted_list(headers: &HeaderMap, lines: Lines, query: Query<'_>) -> Option<List> {
     if !query.is_empty() {
         match query.first("mirrors").as_deref() {
             Some("text") => return Some(List::Text),
@@ -275,7 +342,12 @@ fn wanted_list(headers: &HeaderMap, lines: Lines, query: Query<'_>) -> Option<Li
 
 /// The mirrors that the client asks to avoid, by `?avoid=` or `Waypost-Avoid`. Unknown names mean nothing.
 #[inline]
-fn avoided(snapshot: &Snapshot, headers: &HeaderMap, lines: Lines, query: Query<'_>) -> Option<MirrorSet> {
+pub(super) fn avoided(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    lines: Lines,
+    query: Query<'_>,
+) -> Option<MirrorSet> {
     if query.is_empty() && !lines.avoid {
         return None;
     }

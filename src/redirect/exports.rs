@@ -7,7 +7,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::catalog::Release;
-use crate::model::Version;
+use crate::model::{AssetIndex, Version};
 use crate::routing::{Availability, Mirrors};
 use crate::snapshot::{ChannelView, ProductView, ReleaseView, WithdrawnView};
 
@@ -71,18 +71,48 @@ struct Asset<'a> {
     platforms: Vec<&'a str>,
 }
 
+/// What of a product's releases may be told.
+pub trait Shown {
+    /// Whether a release may be.
+    fn release(&self, view: &ReleaseView) -> bool;
+    /// Whether one of its assets may be.
+    fn asset(&self, release: &Release, asset: AssetIndex) -> bool;
+    /// Whether it may be told that a version was withdrawn.
+    fn withdrawn(&self, view: &WithdrawnView) -> bool;
+}
+
+/// All of a product that is for everybody.
+pub struct Everything;
+
+impl Shown for Everything {
+    fn release(&self, _: &ReleaseView) -> bool {
+        true
+    }
+
+    fn asset(&self, _: &Release, _: AssetIndex) -> bool {
+        true
+    }
+
+    fn withdrawn(&self, _: &WithdrawnView) -> bool {
+        true
+    }
+}
+
 /// What `releases.json` of a product says.
-pub fn releases_json(product: &ProductView) -> Bytes {
+pub fn releases_json(product: &ProductView, shown: &impl Shown) -> Bytes {
     let mut left = ASSETS_MAX;
-    let good = product.releases.iter().map(|view| Line::of(view, product, &mut left));
-    let withdrawn = product.withdrawn.values().map(|view| Line::of_withdrawn(view));
+    let good = product.releases.iter().filter(|view| shown.release(view));
+    let good = good.map(|view| Line::of(view, product, shown, &mut left));
+    let withdrawn = product.withdrawn.values().filter(|view| shown.withdrawn(view));
+    let withdrawn = withdrawn.map(|view| Line::of_withdrawn(view));
+    let is_shown = |channel: &&ChannelView| channel.target.as_ref().is_none_or(|view| shown.release(view));
     let mut releases: Vec<Line<'_>> = good.chain(withdrawn).collect();
     releases.sort_by(|a, b| b.version.precedence(a.version));
     json(&Releases {
         schema: 1,
         product: &product.name,
-        latest: product.latest.map(|at| &*product.channels[at].name),
-        channels: product.channels.iter().map(Channel::of).collect(),
+        latest: product.latest.map(|at| &product.channels[at]).filter(is_shown).map(|channel| &*channel.name),
+        channels: product.channels.iter().filter(is_shown).map(Channel::of).collect(),
         releases,
     })
 }
@@ -106,7 +136,7 @@ impl<'a> Channel<'a> {
 
 impl<'a> Line<'a> {
     /// `left` is how many assets may still be listed.
-    fn of(view: &'a ReleaseView, product: &'a ProductView, left: &mut usize) -> Self {
+    fn of(view: &'a ReleaseView, product: &'a ProductView, shown: &impl Shown, left: &mut usize) -> Self {
         let release = &*view.release;
         let points = |channel: &&ChannelView| {
             channel.target.as_ref().is_some_and(|target| target.release.id == release.id)
@@ -119,7 +149,7 @@ impl<'a> Line<'a> {
             channels: product.channels.iter().filter(points).map(|channel| &*channel.name).collect(),
             labels: release.channels.iter().map(|channel| &**channel).collect(),
             notes_url: release.notes_url.as_deref(),
-            assets: fewer.map(|_| assets(release)),
+            assets: fewer.map(|_| assets(release, shown)),
             withdrawn: None,
         }
     }
@@ -142,20 +172,18 @@ impl<'a> Line<'a> {
     }
 }
 
-fn assets(release: &Release) -> Vec<Asset<'_>> {
-    let mut assets: Vec<Asset<'_>> = release
-        .assets
-        .iter()
-        .map(|asset| Asset {
-            name: &asset.name,
-            size: asset.size,
-            sha256: asset.sha256.to_string(),
-            platforms: Vec::new(),
-        })
-        .collect();
+fn assets<'a>(release: &'a Release, shown: &impl Shown) -> Vec<Asset<'a>> {
+    let asset = |asset: &'a crate::catalog::Asset| Asset {
+        name: &asset.name,
+        size: asset.size,
+        sha256: asset.sha256.to_string(),
+        platforms: Vec::new(),
+    };
+    let mut assets: Vec<Asset<'_>> = release.assets.iter().map(asset).collect();
     release.platforms().for_each(|(platform, at)| assets[at as usize].platforms.push(platform.as_str()));
     assets.iter_mut().for_each(|asset| asset.platforms.sort_unstable());
-    assets
+    let shown = (0..).zip(assets).filter(|(at, _)| shown.asset(release, *at));
+    shown.map(|(_, asset)| asset).collect()
 }
 
 /// `/hosts.json`

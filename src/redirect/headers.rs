@@ -9,10 +9,12 @@ use http::header::{CACHE_CONTROL, LINK, LOCATION, VARY};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::catalog::{Asset, Release};
+use crate::links::{LinkFor, LinkMethod};
 use crate::model::AssetIndex;
 use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
 use crate::snapshot::{HostView, Snapshot};
 
+use super::answer::Inquiry;
 use super::base64::put_base64;
 use super::body::Body;
 
@@ -22,6 +24,24 @@ const MIRROR: HeaderName = HeaderName::from_static("waypost-mirror");
 const ROOM: usize = 1024;
 /// Values that are written: Location, Digest, a duplicate for it and each alternate, the description.
 const VALUES_MAX: usize = 2 + 1 + ALTERNATES_MAX + 1;
+
+/// For what is this client's alone.
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// What the links of an answer are signed for: the GET that follows it, by this client, now.
+pub fn link_for(inquiry: &Inquiry<'_>) -> LinkFor {
+    LinkFor { method: LinkMethod::Get, client: Some(inquiry.client), now: inquiry.occasion.now() }
+}
+
+/// A mirror's URL of an asset, signed where the mirror asks for it.
+pub fn url_for(inquiry: &Inquiry<'_>, mirror: &Mirror, release: &Release, asset: &Asset) -> String {
+    let mut url = Vec::new();
+    mirror.write_url(release, asset, &mut url);
+    if let Some(signer) = &mirror.signer {
+        signer.sign(&mut url, 0, &link_for(inquiry));
+    }
+    String::from_utf8_lossy(&url).into_owned()
+}
 
 /// Redirects with 0, 1, 2, … alternates. The values that vary are empty and come first: the mirror's name, and what is
 /// written, in that order.
@@ -46,6 +66,7 @@ pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Respon
 
 /// Header values under construction.
 struct Values<'a> {
+    inquiry: &'a Inquiry<'a>,
     release: &'a Release,
     asset: &'a Asset,
     /// Where the path that most mirrors share was written first: from then on it is copied.
@@ -54,6 +75,8 @@ struct Values<'a> {
     /// Where each value lies in the buffer.
     cuts: [Range<usize>; VALUES_MAX],
     count: usize,
+    /// Whether any link is signed.
+    signed: bool,
 }
 
 impl Values<'_> {
@@ -69,6 +92,10 @@ impl Values<'_> {
         match &mirror.layout {
             None => self.put_canonical_path(),
             Some(layout) => write_path(layout, self.release, self.asset, &mut self.buffer),
+        }
+        if let Some(signer) = &mirror.signer {
+            signer.sign(&mut self.buffer, start, &link_for(self.inquiry));
+            self.signed = true;
         }
         start..self.buffer.len()
     }
@@ -134,6 +161,7 @@ impl Values<'_> {
 /// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description).
 pub fn redirect(
     snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
     host: Option<&HostView>,
     release: &Release,
     asset: &Asset,
@@ -141,7 +169,7 @@ pub fn redirect(
 ) -> Response<Body> {
     let buffer = Vec::with_capacity(ROOM);
     let cuts = [const { 0..0 }; VALUES_MAX];
-    let mut values = Values { release, asset, path: None, buffer, cuts, count: 0 };
+    let mut values = Values { inquiry, release, asset, path: None, buffer, cuts, count: 0, signed: false };
     let chosen = snapshot.mirrors.get(pick.mirror);
     // The first duplicate is the chosen mirror's: what it links to is the Location.
     let location = values.put_url(chosen);
@@ -164,6 +192,9 @@ pub fn redirect(
     values.cut_from(start);
 
     let mut response = snapshot.settings.redirects[pick.alternates().len()].clone().map(|()| Body::default());
+    if values.signed {
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    }
     let mut places = response.headers_mut().values_mut();
     if let Some(name) = places.next() {
         *name = chosen.name_value.clone();

@@ -11,14 +11,15 @@ use crate::catalog::{Asset, Release};
 use crate::model::{MirrorId, MirrorName, ProductName, RegionName, Version};
 use crate::snapshot::{ProductView, Snapshot};
 
+use super::answer::Inquiry;
 use super::body::Body;
-use super::exports::releases_json;
-use super::headers::write_canonical;
+use super::exports::{Everything, releases_json};
+use super::headers::{url_for, write_canonical};
 
 /// Most mirrors of a list: nobody tries more, and answers stay small.
 pub const LISTED_MAX: usize = 50;
 
-fn ok(snapshot: &Snapshot, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn ok(snapshot: &Snapshot, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::new(body.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -27,7 +28,7 @@ fn ok(snapshot: &Snapshot, content_type: &'static str, body: impl Into<Bytes>) -
     response
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// `<hex>  <name>`, as `sha256sum -c` reads it beside the file.
 pub fn sha256(snapshot: &Snapshot, asset: &Asset) -> Response<Body> {
@@ -46,7 +47,11 @@ pub fn version(snapshot: &Snapshot, release: &Release) -> Response<Body> {
 
 /// A product's releases.
 pub fn releases(snapshot: &Snapshot, product: &ProductView) -> Response<Body> {
-    ok(snapshot, "application/json", product.listing.get_or_init(|| releases_json(product)).clone())
+    ok(
+        snapshot,
+        "application/json",
+        product.listing.get_or_init(|| releases_json(product, &Everything)).clone(),
+    )
 }
 
 /// Every host that a redirect can lead to.
@@ -57,13 +62,14 @@ pub fn hosts(snapshot: &Snapshot) -> Response<Body> {
 /// The client's mirrors, best first, one URL a line.
 pub fn mirrors_text(
     snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
     release: &Release,
     asset: &Asset,
     ranked: &[MirrorId],
 ) -> Response<Body> {
     let mut text = String::new();
     for id in ranked {
-        text.push_str(&snapshot.mirrors.get(*id).url(release, asset));
+        text.push_str(&url_for(inquiry, snapshot.mirrors.get(*id), release, asset));
         text.push('\n');
     }
     ok(snapshot, TEXT, text)
@@ -94,6 +100,7 @@ struct MirrorLine<'a> {
 /// The client's mirrors, best first, as JSON.
 pub fn mirrors_json(
     snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
     release: &Release,
     asset: &Asset,
     ranked: &[MirrorId],
@@ -102,7 +109,7 @@ pub fn mirrors_json(
         let mirror = snapshot.mirrors.get(*id);
         MirrorLine {
             name: &mirror.name,
-            url: mirror.url(release, asset),
+            url: url_for(inquiry, mirror, release, asset),
             priority,
             region: mirror.region.map(|region| &snapshot.settings.regions[region.index()]),
             country: mirror.country.map(|country| country.to_string()),
@@ -125,6 +132,7 @@ pub fn mirrors_json(
 /// Metalink 4 (RFC 5854) with size, hashes and the client's mirrors. The canonical URL is listed last: it always works.
 pub fn metalink(
     snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
     release: &Release,
     asset: &Asset,
     ranked: &[MirrorId],
@@ -144,7 +152,7 @@ pub fn metalink(
     for (priority, id) in (1..).zip(ranked) {
         let mirror = snapshot.mirrors.get(*id);
         let location = mirror.country.map(|c| format!(" location=\"{}\"", c.as_str().to_ascii_lowercase()));
-        let url = mirror.url(release, asset);
+        let url = url_for(inquiry, mirror, release, asset);
         let location = location.unwrap_or_default();
         let _ = writeln!(xml, "    <url{location} priority=\"{priority}\">{}</url>", escape(&url));
     }
@@ -158,7 +166,6 @@ pub fn metalink(
     ok(snapshot, "application/metalink4+xml", xml)
 }
 
-/// Text for XML, in content and in attributes.
 /// Text as it may stand in XML and HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

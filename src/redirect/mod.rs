@@ -11,26 +11,36 @@
 //! 8. The rest is an asset's name; by a channel also its name without the version.
 //! 9. Else `SHA256SUMS`, `version.txt`, an asset's `.sha256` or `.meta4`, or a platform.
 //! 10. What was a 404 until here: the first alias by which it leads somewhere; else 404.
-//! 11. A list is wanted (`?mirrors`, or an Accept that prefers one): the ranked mirrors.
-//! 12. The nearest healthy mirror that holds a verified copy: 302. None: 503.
+//! 11. Of a product that is not for everybody: a country that it may not be served to: 451. No token or ticket, or one that
+//!     is not believed: 401; one that does not give this: 403, or 404 where even the name is not the caller's to know.
+//! 12. A list is wanted (`?mirrors`, or an Accept that prefers one): the ranked mirrors.
+//! 13. The nearest healthy mirror that holds a verified copy: 302. None: 503.
 
 mod accept;
 mod answer;
 mod base64;
 mod body;
+mod documents;
 mod exports;
+mod guarded;
 mod headers;
 mod lines;
 mod lists;
 mod names;
 mod problem;
 mod query;
+mod refused;
 mod resolve;
+mod session;
+mod tools;
 
 pub use accept::{Wanted, wanted};
-pub use answer::{Answer, Facts, Inquiry, answer, ask_of};
+pub use answer::{Answer, Facts, Inquiry, Occasion, answer, ask_of};
 pub use body::Body;
 pub use exports::hosts_json;
+pub use guarded::Passage;
 pub use headers::templates;
 pub use problem::problem;
+pub use refused::{SESSION_PATH, refusal};
 pub use resolve::{Found, Meaning, Missing, Target};
+pub use session::{FORM_MAX, begin as begin_session};

@@ -87,6 +87,8 @@ pub enum Why<'s> {
     NoPlatform,
     /// The release is withdrawn; and which asset of its replacement is like the one that was asked for.
     Withdrawn(&'s WithdrawnView, Option<AssetIndex>),
+    /// The same, and what to take instead is not for this caller.
+    WithdrawnAlone(&'s WithdrawnView),
 }
 
 impl Missing<'_> {

@@ -14,6 +14,7 @@
 //!
 //! All calls block, on disk where they write. One thread owns the [`Store`].
 
+mod deliveries;
 mod error;
 mod folder;
 mod journal;
@@ -28,6 +29,7 @@ use std::path::Path;
 
 use crate::model::Sha256;
 
+pub use deliveries::{Deliveries, Delivery};
 pub use error::StoreError;
 pub use observation::{BODY_MAX, KnownManifest, Observation};
 pub use opening::{Loaded, OpenNote};

@@ -160,6 +160,37 @@ impl Status {
     }
 }
 
+/// Those who fetch issuers' keys, by the issuer's name.
+#[derive(Debug, Default)]
+pub struct KeyLooks(Mutex<HashMap<String, Arc<KeyLook>>>);
+
+impl KeyLooks {
+    /// The one of an issuer.
+    pub fn of(&self, issuer: &str) -> Arc<KeyLook> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(issuer.to_owned()).or_default())
+    }
+}
+
+/// Where a fetch of keys is asked for, and told of.
+#[derive(Debug, Default)]
+pub struct KeyLook {
+    /// Somebody wants the keys to be fetched.
+    pub wanted: Notify,
+    /// Told when they were, or when it was too early to fetch them again.
+    pub looked: watch::Sender<()>,
+}
+
+impl KeyLook {
+    /// Asks for a fetch and waits until it was made and is published.
+    pub async fn look_again(&self) {
+        let mut looked = self.looked.subscribe();
+        self.wanted.notify_one();
+        // The sender is this.
+        let _ = looked.changed().await;
+    }
+}
+
 /// Mirrors' workers that sleep until there is work.
 #[derive(Debug, Default)]
 pub struct Wakers(Mutex<HashMap<MirrorName, Arc<Notify>>>);

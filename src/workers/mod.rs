@@ -22,5 +22,5 @@ mod signature;
 pub mod supervise;
 pub mod verify;
 
-pub use handle::{Handle, Status, Wakers};
+pub use handle::{Handle, KeyLooks, Status, Wakers};
 pub use prepare::{PrepareError, Prepared};

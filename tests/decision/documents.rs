@@ -174,6 +174,7 @@ fn again(view: &ProductView) -> ProductView {
         channels: view.channels.iter().map(channel).collect(),
         latest: view.latest,
         meters: Arc::clone(&view.meters),
+        guard: None,
         listing: Arc::default(),
     }
 }

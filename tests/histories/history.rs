@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use waypost::catalog::ReleaseId;
 use waypost::health::CopyState;
-use waypost::model::{ChannelName, ProductName, Sha256, Version};
+use waypost::model::{ChannelName, ProductName, Sha256, Timestamp, Version};
 use waypost::redirect::{Body, Inquiry, answer};
 use waypost::snapshot::{ReleaseView, Snapshot};
 use waypost::store::Action;
@@ -264,8 +264,18 @@ impl History {
 
     fn answer(&self, snapshot: &Snapshot, uri: &Uri, client: IpAddr) -> Response<Body> {
         let headers = HeaderMap::new();
-        answer(snapshot, &Inquiry { method: &Method::GET, uri, headers: &headers, client, https: false })
-            .response
+        answer(
+            snapshot,
+            &Inquiry {
+                method: &Method::GET,
+                uri,
+                headers: &headers,
+                client,
+                https: false,
+                occasion: &Timestamp::default(),
+            },
+        )
+        .response
     }
 
     fn judge(&self, url: &str, sha256: Sha256) -> Result<(), &'static str> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use waypost::catalog::{Asset, Kind, Release, ReleaseId, ReleaseParts};
 use waypost::config::{Config, parse};
+use waypost::entitlement::Entitlements;
 use waypost::metrics::{DeliveryMeters, Metrics};
 use waypost::model::Platform;
 use waypost::model::{ChannelName, Exclusion, MirrorId, ProductName, Sha256, Sha512, Timestamp, Version};
@@ -111,6 +112,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
         meters: Arc::new(delivery.per_product(product.name, names)),
         withdrawn: Default::default(),
         listing: Default::default(),
+        guard: None,
         by_version: by_version.clone().into_iter().collect(),
         releases,
     }
@@ -135,6 +137,13 @@ pub fn snapshot(config: &Config, products: &[Product], out: &[(&str, Exclusion)]
             products: products.iter().map(view).collect(),
             unnamed: Some(prepared.unnamed),
         }),
+        entitlements: Arc::new(Entitlements::new(
+            Box::default(),
+            Arc::clone(&prepared.believed.rules),
+            Arc::default(),
+            Arc::clone(&prepared.believed.tickets),
+            Arc::default(),
+        )),
         settings: prepared.settings,
         timing: prepared.timing,
         mirrors: prepared.mirrors,

@@ -1,0 +1,66 @@
+//! Callers of products that are not for everybody.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
+
+use super::families::Maker;
+
+/// From 100 ns, a token that is remembered, to 1 ms.
+const BUCKETS: &[f64] = &[1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3];
+
+/// What became of tokens, and how it is with those who issue them.
+#[derive(Debug)]
+pub struct AccessMetrics {
+    /// Checks by `product`, `issuer`, `reason` (granted, or why not).
+    pub checks: IntCounterVec,
+    /// Seconds that a check took.
+    pub duration: Histogram,
+    /// Keys that are believed, by `issuer`.
+    pub keys: IntGaugeVec,
+    /// When an issuer's keys were last fetched, in seconds since 1970, by `issuer`.
+    pub keys_fetched: IntGaugeVec,
+    /// Fetches of keys, by `issuer`, `outcome` (ok, or the reason of the failure).
+    pub key_fetches: IntCounterVec,
+    /// Lines of the record, by `outcome` (written, lost).
+    pub deliveries: IntCounterVec,
+}
+
+impl AccessMetrics {
+    pub(super) fn new(make: &Maker) -> Self {
+        Self {
+            checks: make.counters(
+                "waypost_entitlement_checks_total",
+                "Requests for products that are not for everybody, by reason (granted, or why not)",
+                &["product", "issuer", "reason"],
+            ),
+            duration: make.histogram(
+                "waypost_entitlement_duration_seconds",
+                "Seconds that it took to find out whether a caller may have what was asked for",
+                BUCKETS,
+            ),
+            keys: make.gauges("waypost_issuer_keys", "Keys of an issuer that are believed", &["issuer"]),
+            keys_fetched: make.gauges(
+                "waypost_issuer_keys_fetched_timestamp_seconds",
+                "When an issuer's keys were last fetched",
+                &["issuer"],
+            ),
+            key_fetches: make.counters(
+                "waypost_issuer_key_fetches_total",
+                "Fetches of issuers' keys, by outcome (ok, or the reason of the failure)",
+                &["issuer", "outcome"],
+            ),
+            deliveries: make.counters(
+                "waypost_audit_records_total",
+                "Records of what was given to whom, by outcome (written, lost)",
+                &["outcome"],
+            ),
+        }
+    }
+
+    /// A caller was looked at.
+    pub fn checked(&self, product: &str, issuer: &str, reason: &str, took: Duration) {
+        self.checks.with_label_values(&[product, issuer, reason]).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,449 @@
+//! Products that are not for everybody: where they may be served, who may have what of them, and what is told to whom.
+//!
+//! What a caller may not have is refused in two ways. Where the request by itself tells that it is beyond the caller's
+//! rights (another product, a version out of range, a channel, a place, a time), the answer is 403, and the same whether
+//! or not there is such a thing. Where only what is published tells it, the answer is that of something that is not there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode};
+
+use crate::catalog::Release;
+use crate::client::Whereabouts;
+use crate::entitlement::{
+    Disbelief, FileKey, Grant, Lacking, Presented, Question, SealedFor, TICKET_PARAMETER,
+};
+use crate::metrics::Outcome;
+use crate::model::{AssetIndex, Denial, IssuerId, MirrorSet, Platform, RegionId, Timestamp, Version};
+use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot, WithdrawnView};
+
+use super::answer::{self, Answer, Facts, Inquiry, ask_of};
+use super::body::Body;
+use super::exports::Shown;
+use super::headers::NO_STORE;
+use super::lines::Lines;
+use super::query::Query;
+use super::refused;
+use super::resolve::{Found, Meaning, Missing, Target, Why};
+use super::tools::{Habit, habit};
+use super::{documents, headers, names};
+
+/// Who asked for a product that is not for everybody, and with what right.
+#[derive(Debug, Clone, Default)]
+pub struct Passage {
+    /// What the caller may, where a token was believed.
+    pub grant: Option<Arc<Grant>>,
+    /// Whose token it is, or says it is.
+    pub issuer: Option<IssuerId>,
+    /// Why the caller is not given what they ask for.
+    pub denial: Option<Denial>,
+    /// How long it took to find out.
+    pub took: Duration,
+    /// The answer leads to files: it has to be recorded.
+    pub hands_out: bool,
+}
+
+/// What a caller is refused with.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    reason: Denial,
+    issuer: Option<IssuerId>,
+    /// It is not told that there is something to be refused.
+    hidden: bool,
+}
+
+impl From<Disbelief> for Refused {
+    fn from(Disbelief { reason, issuer }: Disbelief) -> Self {
+        Self { reason, issuer, hidden: false }
+    }
+}
+
+/// A caller whose token is believed.
+struct Caller {
+    grant: Arc<Grant>,
+    /// The tool repeats what stands in the header to the mirror.
+    habit: Habit,
+}
+
+/// One request for a guarded product.
+struct Visit<'a, 's> {
+    snapshot: &'s Snapshot,
+    inquiry: &'a Inquiry<'a>,
+    whereabouts: Whereabouts,
+    product: &'s ProductView,
+    query: Query<'a>,
+    region: Option<RegionId>,
+    now: Timestamp,
+}
+
+/// Answers a request for a guarded product.
+pub(super) fn answer<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    whereabouts: Whereabouts,
+    (product, guard): (&'s ProductView, &'s Guard),
+    meaning: Result<Meaning<'s>, Missing<'s>>,
+    query: Query<'_>,
+) -> Answer<'s> {
+    let region = snapshot.router().region(&whereabouts);
+    let now = inquiry.occasion.now();
+    let visit = Visit { snapshot, inquiry, whereabouts, product, query, region, now };
+    if whereabouts.country.is_some_and(|country| guard.deny_countries.contains(&country)) {
+        let refused = Refused { reason: Denial::Territory, issuer: None, hidden: false };
+        return visit.refuse(refused, &meaning, Duration::ZERO);
+    }
+    if !guard.entitled {
+        return answer::open(snapshot, inquiry, whereabouts, meaning, query);
+    }
+    let began = inquiry.occasion.elapsed();
+    let caller = visit.caller(&meaning);
+    let permitted = caller.and_then(|caller| visit.permit(&caller, &meaning).map(|()| caller));
+    let took = inquiry.occasion.elapsed().saturating_sub(began);
+    let mut answer = match permitted {
+        Ok(caller) => visit.serve(&caller, meaning),
+        Err(refused) => return visit.refuse(refused, &meaning, took),
+    };
+    answer.response.headers_mut().insert(http::header::CACHE_CONTROL, NO_STORE);
+    if let Some(passage) = &mut answer.passage {
+        passage.took = took;
+    }
+    answer
+}
+
+impl<'s> Visit<'_, 's> {
+    // ---- who ----
+
+    fn caller(&self, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<Caller, Refused> {
+        let entitlements = &self.snapshot.entitlements;
+        if let Some(ticket) = self.query.first(TICKET_PARAMETER).filter(|ticket| !ticket.is_empty()) {
+            let bad = Refused { reason: Denial::BadTicket, issuer: None, hidden: false };
+            let (release, asset) = asset_of(meaning).ok_or(bad)?;
+            let grant = entitlements.redeem(&ticket, &self.sealed_for(&release.release, asset), self.now)?;
+            return Ok(Caller { grant: Arc::new(grant), habit: Habit::Forgets });
+        }
+        let refused = |reason| Refused { reason, issuer: None, hidden: false };
+        let (token, habit) = match Presented::of(self.inquiry.headers) {
+            Presented::Header(token) => (token, habit(self.inquiry.headers)),
+            Presented::Cookie(token) => (token.into(), Habit::Forgets),
+            Presented::Nothing => return Err(refused(Denial::NoToken)),
+            Presented::Unusable => return Err(refused(Denial::Malformed)),
+        };
+        Ok(Caller { grant: entitlements.grant(&token, self.now)?, habit })
+    }
+
+    fn sealed_for(&self, release: &'s Release, asset: AssetIndex) -> SealedFor<'s> {
+        SealedFor {
+            product: &release.id.product,
+            version: &release.id.version,
+            asset: &release.asset(asset).name,
+            client: self.inquiry.client,
+        }
+    }
+
+    // ---- what ----
+
+    fn permit(&self, caller: &Caller, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<(), Refused> {
+        let grant = &caller.grant;
+        let refused = |hidden| Refused { reason: Denial::NotEntitled, issuer: Some(grant.issuer), hidden };
+        if !grant.knows(&self.product.name) {
+            return Err(refused(false));
+        }
+        match meaning {
+            Ok(Meaning::Release(found)) => self.permit_found(grant, found),
+            Ok(Meaning::Releases(_) | Meaning::Hosts) => Ok(()),
+            Err(missing) => match missing.why {
+                Why::Withdrawn(view, _) if !self.gives_withdrawn(grant, view) => Err(refused(
+                    missing.channel.is_none() && grant.knows_version(&self.product.name, &view.version),
+                )),
+                _ if self.is_beyond(grant) => Err(refused(false)),
+                Why::Withdrawn(..)
+                | Why::WithdrawnAlone(_)
+                | Why::NotFound
+                | Why::NotReady
+                | Why::NoPlatform => Ok(()),
+            },
+        }
+    }
+
+    fn permit_found(&self, grant: &Grant, found: &Found<'s>) -> Result<(), Refused> {
+        let asset = target_asset(found.target);
+        let Err(lacking) = self.gives(grant, &found.release.release, asset) else { return Ok(()) };
+        let (reason, hidden) = match lacking {
+            Lacking::Product | Lacking::Version => (Denial::NotEntitled, false),
+            // A channel's name is no secret; which version it leads to is.
+            Lacking::Release => (Denial::NotEntitled, found.channel.is_none()),
+            Lacking::Asset => (Denial::NotEntitled, true),
+            Lacking::Region => (Denial::Region, false),
+            Lacking::Time => (Denial::Time, false),
+        };
+        Err(Refused { reason, issuer: Some(grant.issuer), hidden })
+    }
+
+    /// Whether the grant gives a release, or one of its assets.
+    fn gives(
+        &self,
+        grant: &Grant,
+        release: &Release,
+        asset: Option<AssetIndex>,
+    ) -> Result<Option<u32>, Lacking> {
+        let is_of = |platform: &Platform| asset.and_then(|asset| release.is_of(asset, platform));
+        grant.gives(&Question {
+            product: &release.id.product,
+            version: &release.id.version,
+            channels: &release.channels,
+            asset: asset.is_some().then_some(&is_of),
+            region: self.region,
+            now: self.now,
+        })
+    }
+
+    /// Of a withdrawn release the channels are not known any more: a rule that asks for one does not give it.
+    fn gives_withdrawn(&self, grant: &Grant, view: &WithdrawnView) -> bool {
+        let (product, version) = (&self.product.name, &view.version);
+        let question =
+            Question { product, version, channels: &[], asset: None, region: self.region, now: self.now };
+        grant.gives(&question).is_ok()
+    }
+
+    /// Whether the path names a version of which the grant does not speak, there or not.
+    fn is_beyond(&self, grant: &Grant) -> bool {
+        let mut segments = self.inquiry.uri.path().split('/').filter(|segment| !segment.is_empty()).take(2);
+        let version = segments
+            .find_map(|segment| Version::parse(segment).ok().filter(|_| segment != &*self.product.name));
+        version.is_some_and(|version| !grant.knows_version(&self.product.name, &version))
+    }
+
+    // ---- the answer ----
+
+    fn refuse(
+        &self,
+        refused: Refused,
+        meaning: &Result<Meaning<'s>, Missing<'s>>,
+        took: Duration,
+    ) -> Answer<'s> {
+        let Refused { reason, issuer, hidden } = refused;
+        let response = match hidden {
+            true => refused::not_found(self.inquiry),
+            false => refused::refusal(reason, self.inquiry),
+        };
+        let passage = Passage { grant: None, issuer, denial: Some(reason), took, hands_out: false };
+        Answer { response, facts: self.facts(Outcome::Denied, meaning), passage: Some(Box::new(passage)) }
+    }
+
+    fn facts(&self, outcome: Outcome, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Facts<'s> {
+        let channel = match meaning {
+            Ok(Meaning::Release(found)) => found.channel,
+            Ok(_) => None,
+            Err(missing) => missing.channel,
+        };
+        let asset = asset_of(meaning);
+        Facts {
+            outcome,
+            product: Some(self.product),
+            channel,
+            asset,
+            region: None,
+            mirror: None,
+            reason: None,
+        }
+    }
+
+    fn serve(&self, caller: &Caller, meaning: Result<Meaning<'s>, Missing<'s>>) -> Answer<'s> {
+        let grant = &caller.grant;
+        let passage =
+            Passage { grant: Some(Arc::clone(grant)), issuer: Some(grant.issuer), ..Passage::default() };
+        let passage = Some(Box::new(passage));
+        let found = match meaning {
+            Ok(Meaning::Release(found)) => found,
+            Ok(Meaning::Releases(product)) => {
+                let response = documents::releases(self.snapshot, product, &Given { visit: self, grant });
+                return Answer { passage, ..answer::document(response, Some(product)) };
+            }
+            Ok(Meaning::Hosts) => {
+                return answer::open(self.snapshot, self.inquiry, self.whereabouts, meaning, self.query);
+            }
+            Err(missing) => {
+                let why = self.why(grant, missing);
+                return Answer {
+                    passage,
+                    ..answer::refusal(self.snapshot, self.inquiry, why, answer::why(why.why))
+                };
+            }
+        };
+        let release = &*found.release.release;
+        let about = |outcome| self.facts(outcome, &Ok(Meaning::Release(found)));
+        let metadata =
+            |response| Answer { response, facts: about(Outcome::Metadata), passage: passage.clone() };
+        let given = Given { visit: self, grant };
+        match found.target {
+            Target::Sums => metadata(documents::sums(self.snapshot, release, &given)),
+            Target::VersionText => metadata(super::lists::version(self.snapshot, release)),
+            Target::Sha256(asset) => metadata(super::lists::sha256(self.snapshot, release.asset(asset))),
+            Target::File(asset) if self.wants_ticket() => metadata(self.ticket(grant, release, asset)),
+            Target::File(asset) | Target::Metalink(asset) => {
+                let answer = self.deliver(caller, found, asset);
+                Answer { passage: answer.passage.or(passage), ..answer }
+            }
+        }
+    }
+
+    /// The replacement of a withdrawn release is not told to whom it is not given.
+    fn why(&self, grant: &Grant, missing: Missing<'s>) -> Missing<'s> {
+        match missing.why {
+            Why::Withdrawn(view, _)
+                if view
+                    .replacement
+                    .as_ref()
+                    .is_some_and(|to| self.gives(grant, &to.release, None).is_err()) =>
+            {
+                Missing { why: Why::WithdrawnAlone(view), ..missing }
+            }
+            _ => missing,
+        }
+    }
+
+    fn deliver(&self, caller: &Caller, found: Found<'s>, asset: AssetIndex) -> Answer<'s> {
+        let (snapshot, inquiry, release) = (self.snapshot, self.inquiry, &*found.release.release);
+        let grant = &caller.grant;
+        let mut passage =
+            Passage { grant: Some(Arc::clone(grant)), issuer: Some(grant.issuer), ..Passage::default() };
+        let facts = self.facts(Outcome::Redirected, &Ok(Meaning::Release(found)));
+        let lines = Lines::of(inquiry.headers);
+        let avoid = answer::avoided(snapshot, inquiry.headers, lines, self.query);
+        let ask = ask_of(inquiry.client, self.whereabouts, found.release, asset, inquiry.https);
+        let ask = crate::routing::Ask { avoid: avoid.as_ref(), ..ask };
+        let tolerant = tolerant(ask.holders, &snapshot.mirrors.refusing);
+        let narrowed = match caller.habit {
+            Habit::Forgets => ask,
+            Habit::Repeats | Habit::Unknown => crate::routing::Ask { holders: &tolerant, ..ask },
+        };
+        let pick = snapshot.router().choose(&narrowed, snapshot.settings.alternates);
+        let (ask, pick) = match (pick, caller.habit) {
+            (None, Habit::Unknown) => (ask, snapshot.router().choose(&ask, snapshot.settings.alternates)),
+            (pick, _) => (narrowed, pick),
+        };
+        let Some(pick) = pick else {
+            let leaks = caller.habit == Habit::Repeats
+                && snapshot
+                    .router()
+                    .choose(&crate::routing::Ask { holders: found.release.holders.of(asset), ..ask }, 0)
+                    .is_some();
+            if leaks {
+                let refused =
+                    Refused { reason: Denial::TokenWouldLeak, issuer: Some(grant.issuer), hidden: false };
+                return self.refuse(refused, &Ok(Meaning::Release(found)), Duration::ZERO);
+            }
+            let detail = "no healthy mirror that may serve this product holds a verified copy just now";
+            let response =
+                super::problem::problem(StatusCode::SERVICE_UNAVAILABLE, detail, inquiry.headers, None);
+            let facts = Facts {
+                outcome: Outcome::NoMirror,
+                reason: snapshot.router().most_excluded_by(&ask),
+                ..facts
+            };
+            return Answer { response, facts, passage: Some(Box::new(passage)) };
+        };
+        let as_list = match found.target {
+            Target::Metalink(_) => Some(answer::List::Metalink),
+            _ => answer::wanted_list(inquiry.headers, lines, self.query),
+        };
+        if *inquiry.method == Method::HEAD && as_list.is_none() {
+            let response = documents::head(release.asset(asset));
+            return Answer {
+                response,
+                facts: Facts { outcome: Outcome::Metadata, ..facts },
+                passage: Some(Box::new(passage)),
+            };
+        }
+        if !self.takes(grant, release, asset) {
+            let refused = Refused { reason: Denial::Count, issuer: Some(grant.issuer), hidden: false };
+            return self.refuse(refused, &Ok(Meaning::Release(found)), Duration::ZERO);
+        }
+        passage.hands_out = true;
+        let (response, outcome) = match as_list {
+            Some(list) => {
+                let ranked = snapshot.router().ranked(&ask, super::lists::LISTED_MAX);
+                (list.write(snapshot, inquiry, release, asset, &ranked), Outcome::Metadata)
+            }
+            None => {
+                let host = names::linking(snapshot, inquiry);
+                let response =
+                    headers::redirect(snapshot, inquiry, host, release, release.asset(asset), &pick);
+                (response, Outcome::Redirected)
+            }
+        };
+        let facts =
+            Facts { outcome, mirror: Some(pick.mirror).filter(|_| outcome == Outcome::Redirected), ..facts };
+        Answer { response, facts, passage: Some(Box::new(passage)) }
+    }
+
+    /// Counts a file where the grant counts them. A token that nothing tells from others takes none.
+    fn takes(&self, grant: &Grant, release: &Release, asset: AssetIndex) -> bool {
+        let Ok(Some(most)) = self.gives(grant, release, Some(asset)) else { return true };
+        let Some(token_id) = &grant.token_id else { return false };
+        let entitlements = &self.snapshot.entitlements;
+        let issuer = &entitlements.issuers[grant.issuer.index()].name;
+        let file = FileKey::new(&release.id.product, &release.id.version, &release.asset(asset).name);
+        match self.inquiry.occasion.is_rehearsal() {
+            true => entitlements.counts.could_take(issuer, token_id, file, most),
+            false => entitlements.counts.take(issuer, token_id, file, most),
+        }
+    }
+
+    // ---- tickets ----
+
+    fn wants_ticket(&self) -> bool {
+        self.query.first(TICKET_PARAMETER).is_some_and(|value| value.is_empty())
+    }
+
+    fn ticket(&self, grant: &Grant, release: &'s Release, asset: AssetIndex) -> Response<Body> {
+        let entitlements = &self.snapshot.entitlements;
+        let issuer = &entitlements.issuers[grant.issuer.index()].name;
+        let bound = self.query.first("bind").is_some_and(|to| to == "network");
+        let network = bound.then(|| crate::client::client_network(self.inquiry.client));
+        let (ticket, until) =
+            entitlements.tickets.seal(issuer, grant, &self.sealed_for(release, asset), network, self.now);
+        documents::ticket(self.snapshot, self.inquiry, release, asset, &ticket, until)
+    }
+}
+
+/// The mirrors that answer a signed link also where another credential comes with it.
+fn tolerant(holders: &MirrorSet, refusing: &MirrorSet) -> MirrorSet {
+    holders.iter().filter(|mirror| !refusing.has(*mirror)).collect()
+}
+
+/// The asset that a path is about.
+fn asset_of<'s>(meaning: &Result<Meaning<'s>, Missing<'s>>) -> Option<(&'s ReleaseView, AssetIndex)> {
+    match meaning {
+        Ok(Meaning::Release(found)) => target_asset(found.target).map(|asset| (&**found.release, asset)),
+        Ok(Meaning::Releases(_) | Meaning::Hosts) | Err(_) => None,
+    }
+}
+
+fn target_asset(target: Target) -> Option<AssetIndex> {
+    match target {
+        Target::File(asset) | Target::Sha256(asset) | Target::Metalink(asset) => Some(asset),
+        Target::Sums | Target::VersionText => None,
+    }
+}
+
+/// What of a product may be told to a caller.
+pub(super) struct Given<'v, 'a, 's> {
+    visit: &'v Visit<'a, 's>,
+    grant: &'v Grant,
+}
+
+impl Shown for Given<'_, '_, '_> {
+    fn release(&self, view: &ReleaseView) -> bool {
+        self.visit.gives(self.grant, &view.release, None).is_ok()
+    }
+
+    fn asset(&self, release: &Release, asset: AssetIndex) -> bool {
+        self.visit.gives(self.grant, release, Some(asset)).is_ok()
+    }
+
+    fn withdrawn(&self, view: &WithdrawnView) -> bool {
+        self.visit.gives_withdrawn(self.grant, view)
+    }
+}

@@ -1,0 +1,134 @@
+//! What those are told who are not given what they ask for.
+
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFERRER_POLICY, USER_AGENT, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::model::Denial;
+
+use super::answer::Inquiry;
+use super::body::Body;
+use super::lists::escape;
+use super::problem::problem;
+
+/// Where the page's form goes.
+pub const SESSION_PATH: &str = "/-/session";
+
+/// The status of a denial, and what can be done about it. Nothing of the token is repeated.
+pub fn status_of(denial: Denial) -> (StatusCode, &'static str) {
+    use Denial::*;
+    let status = match denial {
+        NoToken | Malformed | TooLarge | DuplicateClaim | MissingClaim | UnknownIssuer | WrongAlgorithm
+        | UnknownKey | BadSignature | WrongAudience | Expired | NotYetValid | Revoked | BadTicket
+        | ExpiredTicket => StatusCode::UNAUTHORIZED,
+        NotEntitled | Region | Time | Count => StatusCode::FORBIDDEN,
+        Territory => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+        TokenWouldLeak => StatusCode::BAD_REQUEST,
+        NoKeys | NotRecorded => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, words(denial))
+}
+
+fn words(denial: Denial) -> &'static str {
+    use Denial::*;
+    match denial {
+        NoToken => {
+            "this needs a token: Authorization: Bearer TOKEN, or the token as the password of any user"
+        }
+        Malformed => "what was sent is no token",
+        TooLarge => "the token is longer than any that is accepted",
+        DuplicateClaim => "the token says something twice",
+        MissingClaim => "the token lacks a claim: iss, aud and exp have to be there",
+        UnknownIssuer => "tokens of this issuer are not accepted here",
+        WrongAlgorithm => "the token is signed with an algorithm that its issuer may not use here",
+        UnknownKey => "the token is signed with a key that its issuer does not publish",
+        NoKeys => "the keys of the token's issuer are not known just now; try again",
+        BadSignature => "the token's signature is not that of its issuer",
+        WrongAudience => "the token is for another audience",
+        Expired => "the token has expired: get another one",
+        NotYetValid => "the token is not valid yet",
+        Revoked => "the token was revoked",
+        BadTicket => "the ticket is not for this file or network",
+        ExpiredTicket => "the ticket has expired: get another one with ?ticket and a token",
+        NotEntitled => "the token does not give this",
+        Region => "the token does not give this to clients in this region",
+        Time => "the token does not give this at this time",
+        Count => "the token has taken as many files as it may",
+        Territory => "this may not be served to your country",
+        TokenWouldLeak => {
+            "this tool repeats the token to the server that it is sent to, which refuses it: use curl, or ask for \
+             ?ticket with the token and fetch the URL that is answered without it"
+        }
+        NotRecorded => "downloads of this product have to be recorded, and that failed just now; try again",
+    }
+}
+
+/// A refusal, in the form that the client reads.
+pub fn refusal(denial: Denial, inquiry: &Inquiry<'_>) -> Response<Body> {
+    let (status, detail) = status_of(denial);
+    if status != StatusCode::UNAUTHORIZED {
+        return problem(status, detail, inquiry.headers, None);
+    }
+    if is_browser(inquiry.headers) {
+        let told = (denial != Denial::NoToken).then_some(detail);
+        let path = inquiry.uri.path_and_query().map_or("/", |path| path.as_str());
+        return challenged(page(path, told), denial, false);
+    }
+    challenged(problem(status, detail, inquiry.headers, None), denial, true)
+}
+
+/// What is answered where nothing is, which a caller who may not know better is told as well.
+pub fn not_found(inquiry: &Inquiry<'_>) -> Response<Body> {
+    problem(StatusCode::NOT_FOUND, "", inquiry.headers, None)
+}
+
+/// A person, who can be shown a page (contract: `Mozilla/` and `text/html`).
+pub fn is_browser(headers: &HeaderMap) -> bool {
+    let has = |name, text: &str| {
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains(text))
+    };
+    has(USER_AGENT, "Mozilla/") && has(ACCEPT, "text/html")
+}
+
+/// Basic first: wget2 sends its password only then. A browser that is told of Basic asks for a user in a window of its own.
+fn challenged(mut response: Response<Body>, denial: Denial, basic: bool) -> Response<Body> {
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    if basic {
+        headers
+            .append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"waypost\", charset=\"UTF-8\""));
+    }
+    // RFC 6750 section 3.1: no error where there was no token.
+    headers.append(
+        WWW_AUTHENTICATE,
+        match denial {
+            Denial::NoToken => HeaderValue::from_static("Bearer realm=\"waypost\""),
+            _ => HeaderValue::from_static("Bearer realm=\"waypost\", error=\"invalid_token\""),
+        },
+    );
+    response
+}
+
+/// A page that takes a token and comes back to `path` with it.
+pub fn page(path: &str, told: Option<&str>) -> Response<Body> {
+    let told = told.map(|why| format!("<p role=\"alert\">{}</p>\n", escape(why))).unwrap_or_default();
+    let path = escape(path);
+    let text = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>A token is needed</title>\n<h1>A token is needed</h1>\n{told}\
+         <p>This download is not for everybody. Put in the token that you were given; this browser keeps it for a short \
+         while.</p>\n<form method=\"post\" action=\"{SESSION_PATH}\">\n<input type=\"hidden\" name=\"path\" value=\"{path}\">\n\
+         <p><label>Token <input type=\"password\" name=\"token\" required autocomplete=\"off\" autofocus></label>\n\
+         <button>Download</button></p>\n</form>\n"
+    );
+    let mut response = Response::new(Body::new(text.into()));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(http::header::CACHE_CONTROL, super::headers::NO_STORE);
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        // No `form-action`: browsers hold the redirect that follows the form, and the download behind it, against it.
+        HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+    );
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
