@@ -1,6 +1,8 @@
 //! Promises of the configuration: everything wrong in one run, each with its place; nothing is ignored in silence.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "config/access.rs"]
+mod access;
 #[path = "config/hostile.rs"]
 mod hostile;
 #[path = "config/life.rs"]
@@ -274,18 +276,11 @@ fn what_is_needed_is_asked_for() {
 #[test]
 fn keys_of_later_features_are_refused_by_name() {
     for (more, what) in [
-        ("[tickets]", "[tickets]"),
-        ("[audit]", "[audit]"),
         ("[reports]", "[reports]"),
         ("[store]", "[store]"),
         ("[acme]", "[acme]"),
-        ("[[issuer]]\nname = \"ci\"", "[[issuer]]"),
-        ("[[entitlement]]", "[[entitlement]]"),
         ("max_share = 0.4", "mirror.max_share"),
         ("sign = { kind = \"s3\" }", "mirror.sign"),
-        ("private = false", "mirror.private"),
-        ("[[product]]\nname = \"p\"\naccess = \"public\"", "product.access"),
-        ("[[product]]\nname = \"p\"\ndeny_countries = []", "product.deny_countries"),
     ] {
         let problems = read(&format!("{BASE}{more}")).unwrap_err();
         let expected = format!("`{what}` is not available in this version");
@@ -304,7 +299,7 @@ pol = "1s"
 [[mirror]]
 name = "a"
 weight = -1
-[[issuer]]
+[acme]
 [probe]
 interval = "soon"
 "#,
@@ -318,7 +313,7 @@ interval = "soon"
             (3, "origin.pol"),
             (4, "mirror[0]"),
             (6, "mirror[0].weight"),
-            (7, "issuer"),
+            (7, "acme"),
             (9, "probe.interval")
         ]
     );

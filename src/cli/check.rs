@@ -20,10 +20,11 @@ use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::model::{Clock, OriginFault, SystemClock};
 use crate::server::TlsStore;
-use crate::workers::Prepared;
+use crate::workers::believed::BelievedError;
 use crate::workers::fact::{Listed, ReadManifest, Reading};
 use crate::workers::origin::look_once;
 use crate::workers::supervise::fetcher;
+use crate::workers::{PrepareError, Prepared};
 
 /// Longest path of a local socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
@@ -169,7 +170,7 @@ impl Report {
         match tokio::task::spawn_blocking(work).await {
             Err(error) => self.problem(Finding::new(file.display(), "geoip", error, "")),
             Ok(Err(errors)) => {
-                let finding = |error| Finding::new(file.display(), "geoip or client_network", error, "");
+                let finding = |error| Finding::new(file.display(), key_of(&error), error, "");
                 self.problems.extend(errors.into_iter().map(finding));
             }
             Ok(Ok(prepared)) => {
@@ -334,6 +335,17 @@ impl fmt::Display for Summary {
             f,
             "verification  {bytes} are read at first, {hours:.2} hours ({time}) with all mirrors at the same time"
         )
+    }
+}
+
+/// The keys that name the files of which something is wrong.
+fn key_of(error: &PrepareError) -> &'static str {
+    match error {
+        PrepareError::Locate(_) => "geoip or client_network",
+        PrepareError::Believed(BelievedError::Signer { .. }) => "mirror.sign",
+        PrepareError::Believed(BelievedError::Unreadable { .. } | BelievedError::BadKeys { .. }) => {
+            "issuer or tickets"
+        }
     }
 }
 

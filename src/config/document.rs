@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use super::reader::{Section, Spot};
 
 /// Tables of features that come later.
-const LATER: &[&str] =
-    &["[tickets]", "[audit]", "[reports]", "[store]", "[acme]", "[[issuer]]", "[[entitlement]]"];
+const LATER: &[&str] = &["[reports]", "[store]", "[acme]"];
 
 /// The root tables of all files, the main one first.
 #[derive(Debug)]

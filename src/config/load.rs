@@ -9,7 +9,10 @@ use super::reader::{Section, Spot};
 use super::source::{Notes, Source};
 use super::value::{Value, quoted};
 use super::values::Config;
-use super::{admin, gate, mirror, names, network, origin, region, release, routing, server, tier};
+use super::{
+    admin, audit, entitlement, gate, issuer, mirror, names, network, origin, region, release, routing,
+    server, tickets, tier,
+};
 
 /// Most files in all, the main one included.
 const FILES_MAX: usize = 1000;
@@ -116,6 +119,11 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
     let gates = gate::gates(&mut documents);
     let retention = tier::retention(documents.table("retention"));
     let admin = admin::admin(documents.table("admin"));
+    let issuers = issuer::issuers(&mut documents);
+    let entitlements = entitlement::entitlements(&mut documents, &issuers, &regions, &products);
+    entitlement::check_reach(&products, &entitlements, &mirrors);
+    let tickets = tickets::tickets(documents.table("tickets"));
+    let audit = audit::audit(documents.table("audit"), &server.state, !products.entitled.is_empty());
     documents.finish();
     Some(Config {
         server,
@@ -132,17 +140,17 @@ fn values<'a>(mut documents: Documents<'a>, server: Section<'a>) -> Option<Confi
         probe,
         verify,
         channels,
-        products,
+        products: products.list,
         aliases,
         hosts,
         gates,
         tiers: tiers.list,
         retention,
         admin,
-        issuers: Vec::new(),
-        entitlements: Vec::new(),
-        tickets: super::values::Tickets::default(),
-        audit: super::values::Audit { file: None, required: false, rotate: 100 << 20, keep: 10 },
+        issuers: issuers.list,
+        entitlements,
+        tickets,
+        audit,
     })
 }
 

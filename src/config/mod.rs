@@ -8,8 +8,11 @@
 //! it and goes on, so that one run reports everything.
 
 mod admin;
+mod audit;
 mod document;
+mod entitlement;
 mod gate;
+mod issuer;
 mod layout;
 mod load;
 mod mirror;
@@ -24,6 +27,7 @@ mod release;
 mod routing;
 mod server;
 mod source;
+mod tickets;
 mod tier;
 mod value;
 mod values;

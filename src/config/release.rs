@@ -1,6 +1,7 @@
 //! `[[channel]]` and `[[product]]`.
 
 use super::document::{Documents, Unique};
+use super::reader::Spot;
 use super::value::{Value, quoted};
 use super::values::{Access, Channel, Product, Promote, Ready};
 use crate::model::{ChannelName, ProductName};
@@ -53,10 +54,18 @@ fn ready(value: Value<'_>) -> Option<Ready> {
     }
 }
 
+/// All products with settings of their own.
+#[derive(Debug)]
+pub(super) struct Products<'a> {
+    pub(super) list: Vec<Product>,
+    /// Those that are not for everybody, and where that is said.
+    pub(super) entitled: Vec<(ProductName, Spot<'a>)>,
+}
+
 /// Every `[[product]]`.
-pub(super) fn products(documents: &mut Documents<'_>) -> Vec<Product> {
+pub(super) fn products<'a>(documents: &mut Documents<'a>) -> Products<'a> {
     let mut names = Unique::default();
-    let mut all = Vec::new();
+    let (mut all, mut entitled) = (Vec::new(), Vec::new());
     for mut section in documents.tables("product", ENTRIES_MAX) {
         let name = section.require("name", "\"tool\"", |value| {
             let spot = value.spot().clone();
@@ -65,16 +74,22 @@ pub(super) fn products(documents: &mut Documents<'_>) -> Vec<Product> {
         });
         let mut own = Unique::default();
         let channels = section.get("channels", |v| v.one_or_list(|v| channel_name(v, &mut own)));
-        let access =
-            section.get("access", |v| v.word(&[("public", Access::Public), ("entitled", Access::Entitled)]));
+        let access = section.get("access", |v| {
+            let spot = v.spot().clone();
+            let access = v.word(&[("public", Access::Public), ("entitled", Access::Entitled)])?;
+            Some((access, spot))
+        });
+        if let (Some(name), Some((Access::Entitled, spot))) = (&name, &access) {
+            entitled.push((name.clone(), spot.clone()));
+        }
         let deny_countries = section.get("deny_countries", |v| v.one_or_list(|v| v.parsed("\"DE\"")));
         section.finish();
         all.extend(name.map(|name| Product {
             name,
             channels: channels.unwrap_or_default(),
-            access: access.unwrap_or_default(),
+            access: access.map(|(access, _)| access).unwrap_or_default(),
             deny_countries: deny_countries.unwrap_or_default(),
         }));
     }
-    all
+    Products { list: all, entitled }
 }

@@ -13,7 +13,7 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::reader::{Section, Spot, kind};
-use crate::model::{Asn, Location};
+use crate::model::{Asn, Location, Timestamp};
 
 /// A value at its place.
 #[derive(Debug)]
@@ -213,6 +213,24 @@ impl<'a> Value<'a> {
                 self.spot.refuse::<()>(message, format!("write its header as [[{key}]]"));
                 Vec::new()
             }
+        }
+    }
+
+    /// A moment as RFC 3339 has it, or a date, which is its beginning in UTC; as a string or as TOML's own.
+    pub(super) fn moment(self) -> Option<Timestamp> {
+        let example = "\"2027-01-31T12:00:00Z\" or \"2027-01-31\"";
+        let text = match &self.value {
+            DeValue::Datetime(moment) => moment.to_string(),
+            _ => self.text(example)?.to_owned(),
+        };
+        let moment = Timestamp::parse_rfc3339(&text)
+            .or_else(|| Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")));
+        match moment {
+            Some(moment) => Some(moment),
+            None => self.spot.refuse(
+                format!("{} is neither a moment with its offset nor a date", quoted(&text)),
+                format!("write it like {example}"),
+            ),
         }
     }
 

@@ -84,7 +84,7 @@ fn keys_of(keys: &IssuerKeys) -> Result<Option<Arc<KeySet>>, BelievedError> {
         IssuerKeys::Jwks { .. } => return Ok(None),
         IssuerKeys::JwksFile(path) => (path, KeySet::from_jwks(&read(path)?)),
         IssuerKeys::Secrets(paths) => {
-            let secrets = paths.iter().map(|path| secret(path)).collect::<Result<Vec<_>, _>>()?;
+            let secrets = paths.iter().map(|path| shared_secret(path)).collect::<Result<Vec<_>, _>>()?;
             (&paths[0], KeySet::from_secrets(&secrets))
         }
     };
@@ -93,7 +93,8 @@ fn keys_of(keys: &IssuerKeys) -> Result<Option<Arc<KeySet>>, BelievedError> {
 }
 
 fn tickets(config: &Config) -> Result<Tickets, BelievedError> {
-    let secrets = config.tickets.secrets.iter().map(|path| secret(path)).collect::<Result<Vec<_>, _>>()?;
+    let secrets =
+        config.tickets.secrets.iter().map(|path| shared_secret(path)).collect::<Result<Vec<_>, _>>()?;
     let ttl = config.tickets.ttl;
     Ok(match secrets.split_first() {
         Some((first, others)) => Tickets::new(first, others, ttl),
@@ -124,13 +125,19 @@ pub fn signers(config: &Config) -> Result<Vec<Option<Arc<Signer>>>, Vec<Believed
     if errors.is_empty() { Ok(signers) } else { Err(errors) }
 }
 
-/// The whole of a file, without the one newline that an editor leaves at its end.
-fn secret(path: &Path) -> Result<Vec<u8>, BelievedError> {
+/// A secret that somebody else has too: the whole of a file, without the one newline that an editor leaves at its end.
+///
+/// # Errors
+///
+/// Where the file cannot be read, or is too short for a secret.
+pub fn shared_secret(path: &Path) -> Result<Vec<u8>, BelievedError> {
     let mut secret = read(path)?;
     if secret.last() == Some(&b'\n') {
         secret.pop();
     }
-    Ok(secret)
+    let checked = KeySet::from_secrets(std::slice::from_ref(&secret));
+    let bad = |error| BelievedError::BadKeys { path: path.to_owned(), error };
+    checked.map(|_| secret).map_err(bad)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BelievedError> {
