@@ -217,6 +217,8 @@ impl Built {
 
     fn ask<'a>(&self, now: &'a Now, sticky: u64) -> Ask<'a> {
         Ask {
+            entitled: false,
+            repeats: false,
             address: now.client,
             whereabouts: self.locator.locate(now.client),
             sticky,

@@ -30,6 +30,9 @@ enum Rights {
     Ticket,
 }
 
+/// Whether an asset is of a platform; `None`: it is of none.
+pub type IsOf<'a> = dyn Fn(&Platform) -> Option<bool> + 'a;
+
 /// What is asked for.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
@@ -39,8 +42,8 @@ pub struct Question<'a> {
     pub version: &'a Version,
     /// The channels that its manifest names.
     pub channels: &'a [ChannelName],
-    /// Whether the asset is of a platform; `None`: it is of none. `None` instead of a function: no asset is asked for.
-    pub asset: Option<&'a dyn Fn(&Platform) -> Option<bool>>,
+    /// What is known of the asset; `None`: none is asked for.
+    pub asset: Option<&'a IsOf<'a>>,
     /// The client's region.
     pub region: Option<RegionId>,
     /// The time.
@@ -158,7 +161,7 @@ fn any_or_all<T>(list: &[T], fits: impl FnMut(&T) -> bool) -> bool {
 }
 
 /// Whether an asset is of one of the platforms, or of none (a signature, checksums).
-fn of_platforms(platforms: &[Platform], is_of: &dyn Fn(&Platform) -> Option<bool>) -> bool {
+fn of_platforms(platforms: &[Platform], is_of: &IsOf<'_>) -> bool {
     any_or_all(platforms, |platform| is_of(platform).unwrap_or(true))
 }
 

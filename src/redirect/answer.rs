@@ -137,6 +137,8 @@ pub fn ask_of<'a>(
         https,
         avoid: None,
         holders: release.holders.of(asset),
+        entitled: false,
+        repeats: false,
     }
 }
 

@@ -15,7 +15,8 @@ use crate::entitlement::{
     Disbelief, FileKey, Grant, Lacking, Presented, Question, SealedFor, TICKET_PARAMETER,
 };
 use crate::metrics::Outcome;
-use crate::model::{AssetIndex, Denial, IssuerId, MirrorSet, Platform, RegionId, Timestamp, Version};
+use crate::model::{AssetIndex, Denial, IssuerId, Platform, RegionId, Timestamp, Version};
+use crate::routing::Ask;
 use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot, WithdrawnView};
 
 use super::answer::{self, Answer, Facts, Inquiry, ask_of};
@@ -312,23 +313,15 @@ impl<'s> Visit<'_, 's> {
         let lines = Lines::of(inquiry.headers);
         let avoid = answer::avoided(snapshot, inquiry.headers, lines, self.query);
         let ask = ask_of(inquiry.client, self.whereabouts, found.release, asset, inquiry.https);
-        let ask = crate::routing::Ask { avoid: avoid.as_ref(), ..ask };
-        let tolerant = tolerant(ask.holders, &snapshot.mirrors.refusing);
-        let narrowed = match caller.habit {
-            Habit::Forgets => ask,
-            Habit::Repeats | Habit::Unknown => crate::routing::Ask { holders: &tolerant, ..ask },
-        };
-        let pick = snapshot.router().choose(&narrowed, snapshot.settings.alternates);
-        let (ask, pick) = match (pick, caller.habit) {
-            (None, Habit::Unknown) => (ask, snapshot.router().choose(&ask, snapshot.settings.alternates)),
-            (pick, _) => (narrowed, pick),
+        let ask = Ask { avoid: avoid.as_ref(), entitled: true, ..ask };
+        let careful = Ask { repeats: caller.habit != Habit::Forgets, ..ask };
+        let choose = |ask: &Ask<'_>| snapshot.router().choose(ask, snapshot.settings.alternates);
+        let (ask, pick) = match (choose(&careful), caller.habit) {
+            (None, Habit::Unknown) => (ask, choose(&ask)),
+            (pick, _) => (careful, pick),
         };
         let Some(pick) = pick else {
-            let leaks = caller.habit == Habit::Repeats
-                && snapshot
-                    .router()
-                    .choose(&crate::routing::Ask { holders: found.release.holders.of(asset), ..ask }, 0)
-                    .is_some();
+            let leaks = caller.habit == Habit::Repeats && choose(&Ask { repeats: false, ..ask }).is_some();
             if leaks {
                 let refused =
                     Refused { reason: Denial::TokenWouldLeak, issuer: Some(grant.issuer), hidden: false };
@@ -406,11 +399,6 @@ impl<'s> Visit<'_, 's> {
             entitlements.tickets.seal(issuer, grant, &self.sealed_for(release, asset), network, self.now);
         documents::ticket(self.snapshot, self.inquiry, release, asset, &ticket, until)
     }
-}
-
-/// The mirrors that answer a signed link also where another credential comes with it.
-fn tolerant(holders: &MirrorSet, refusing: &MirrorSet) -> MirrorSet {
-    holders.iter().filter(|mirror| !refusing.has(*mirror)).collect()
 }
 
 /// The asset that a path is about.

@@ -40,9 +40,9 @@ pub fn habit(headers: &HeaderMap) -> Habit {
         return Habit::Unknown;
     };
     let begins = |name: &&str| agent.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    if FORGETFUL.iter().any(|name| begins(&name)) {
+    if FORGETFUL.iter().any(&begins) {
         Habit::Forgets
-    } else if REPEATING.iter().any(|name| begins(&name)) {
+    } else if REPEATING.iter().any(begins) {
         Habit::Repeats
     } else {
         Habit::Unknown

@@ -55,6 +55,10 @@ pub struct Ask<'a> {
     pub avoid: Option<&'a MirrorSet>,
     /// The mirrors that hold a verified copy.
     pub holders: &'a MirrorSet,
+    /// The product is for entitled callers: only mirrors that keep others out.
+    pub entitled: bool,
+    /// The caller's tool sends its token along: only mirrors that put up with that.
+    pub repeats: bool,
 }
 
 /// A chosen mirror and the next best.
@@ -112,6 +116,8 @@ impl Eligibility<'_, '_> {
             && !(self.ask.address.is_ipv4() && available.ipv6_only.has(id))
             && !self.admission.not_for(id)
             && !self.admission.never_for(id)
+            && (!self.ask.entitled || self.router.mirrors.guarded.has(id))
+            && !(self.ask.repeats && self.router.mirrors.refusing.has(id))
     }
 
     pub(super) fn avoided(&self, id: MirrorId) -> bool {
@@ -124,8 +130,14 @@ impl Eligibility<'_, '_> {
         if let Some(exclusion) = available.exclusions.get(id.index()).copied().flatten() {
             return Some(exclusion);
         }
+        if self.ask.entitled && !self.router.mirrors.guarded.has(id) {
+            return Some(Exclusion::NotPrivate);
+        }
         if !self.ask.holders.has(id) {
             return Some(Exclusion::NoVerifiedCopy);
+        }
+        if self.ask.repeats && self.router.mirrors.refusing.has(id) {
+            return Some(Exclusion::RefusesCredentials);
         }
         if self.ask.https && self.router.mirrors.plain.has(id) {
             return Some(Exclusion::Downgrade);

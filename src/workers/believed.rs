@@ -1,5 +1,6 @@
 //! From `[[issuer]]`, `[[entitlement]]`, `[tickets]` and `mirror.sign` to what answers need of them: key files are read here.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,10 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
-use crate::config::{Config, IssuerKeys};
+use crate::config::{Access, Config, IssuerKeys};
 use crate::entitlement::{KeyError, KeySet, Rules, Tickets};
 use crate::links::{Signer, SignerError};
+use crate::model::ProductName;
 
 /// Longest file of keys, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -19,6 +21,8 @@ const FILE_MAX: u64 = 1 << 20;
 pub struct Believed {
     /// Keys of each issuer that has them in files, in the order of the configuration.
     pub keys: Box<[Option<Arc<KeySet>>]>,
+    /// Products that are for entitled callers only.
+    pub entitled: HashSet<ProductName>,
     /// What tokens give.
     pub rules: Arc<Rules>,
     /// Seals tickets.
@@ -72,11 +76,16 @@ impl Believed {
         match tickets {
             Ok(tickets) if errors.is_empty() => {
                 let rules = Arc::new(Rules::new(&config.entitlements));
-                Ok(Self { keys: keys.into(), rules, tickets: Arc::new(tickets) })
+                Ok(Self { keys: keys.into(), entitled: entitled(config), rules, tickets: Arc::new(tickets) })
             }
             Ok(_) | Err(()) => Err(errors),
         }
     }
+}
+
+fn entitled(config: &Config) -> HashSet<ProductName> {
+    let entitled = config.products.iter().filter(|product| product.access == Access::Entitled);
+    entitled.map(|product| product.name.clone()).collect()
 }
 
 fn keys_of(keys: &IssuerKeys) -> Result<Option<Arc<KeySet>>, BelievedError> {

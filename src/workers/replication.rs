@@ -69,11 +69,13 @@ pub enum Unwanted {
     Retention,
     /// It is not for mirrors of this tier.
     Tier,
+    /// It is for entitled callers, and the mirror would give it to everybody.
+    Open,
 }
 
 impl Unwanted {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Withdrawn, Self::Retention, Self::Tier];
+    pub const ALL: [Self; 4] = [Self::Withdrawn, Self::Retention, Self::Tier, Self::Open];
 
     /// As metrics name it.
     pub const fn as_str(self) -> &'static str {
@@ -81,6 +83,7 @@ impl Unwanted {
             Self::Withdrawn => "withdrawn",
             Self::Retention => "retention",
             Self::Tier => "tier",
+            Self::Open => "open",
         }
     }
 }

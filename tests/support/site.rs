@@ -368,6 +368,13 @@ impl Site {
         ask(stream, method, path, headers).await
     }
 
+    /// A form, as a browser sends it.
+    pub async fn form(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Answer {
+        let stream = TcpStream::connect(self.address()).await.unwrap();
+        let headers = [headers, &[("content-type", "application/x-www-form-urlencoded")]].concat();
+        ask_with(stream, Method::POST, path, &headers, form.to_owned().into()).await
+    }
+
     /// A GET of the admin interface.
     pub async fn admin(&self, path: &str) -> Answer {
         let stream = TcpStream::connect(self.admin_address()).await.unwrap();

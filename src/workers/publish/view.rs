@@ -209,8 +209,6 @@ impl World {
 
     fn release_view(&self, known: &Known, states: &[Option<&MirrorState>]) -> ReleaseView {
         let id = &known.release.id;
-        let guarded =
-            self.guard(&id.product).filter(|guard| guard.entitled).map(|_| &self.prepared.mirrors.guarded);
         let before = self.views.releases.get(id);
         let new = || match self.views.generation {
             0 => FirstRedirect::unknown(),
@@ -218,7 +216,7 @@ impl World {
         };
         ReleaseView {
             release: Arc::clone(&known.release),
-            holders: Arc::new(holders(known.number, states, guarded)),
+            holders: Arc::new(holders(known.number, states)),
             published_at: known.published_at(),
             superseded: before.is_some_and(|view| view.superseded),
             first_redirect: before.map_or_else(|| Arc::new(new()), |view| Arc::clone(&view.first_redirect)),
@@ -355,11 +353,10 @@ impl World {
     }
 }
 
-/// Who holds what of a release. `states` are those of all mirrors in the order of their ids; `among`: of these alone.
-fn holders(release: ReleaseNumber, states: &[Option<&MirrorState>], among: Option<&MirrorSet>) -> Holders {
+/// Who holds what of a release. `states` are those of all mirrors in the order of their ids.
+fn holders(release: ReleaseNumber, states: &[Option<&MirrorState>]) -> Holders {
     let (mut whole, mut parts) = (MirrorSet::new(), Vec::new());
-    let all = (0..).map(MirrorId).zip(states);
-    for (mirror, state) in all.filter(|(mirror, _)| among.is_none_or(|among| among.has(*mirror))) {
+    for (mirror, state) in (0..).map(MirrorId).zip(states) {
         match state.and_then(|state| state.copies(release)) {
             Some(copies) if copies.is_complete() => whole.insert(mirror),
             Some(copies) if copies.holds_any() => {

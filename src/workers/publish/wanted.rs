@@ -100,11 +100,16 @@ fn is_young(known: &Known, time: Duration, now: Timestamp) -> bool {
     now.since(known.published_at()) <= time
 }
 
+/// Whether a mirror gives its files only to those who were sent to it, or can be reached by nobody else.
+fn is_guarded(mirror: &Mirror) -> bool {
+    mirror.private || mirror.sign.is_some()
+}
+
 impl World {
     /// Whether a mirror is to hold a release, by its tier and the retention. As of the last [`World::weigh_wants`].
     pub(super) fn wants(&self, mirror: &Mirror, id: &ReleaseId) -> bool {
         let wanted = || self.wanted.tiers.get(&mirror.tier).is_some_and(|tier| tier.contains(id));
-        !self.withdrawn.contains_key(id) && wanted()
+        !self.withdrawn.contains_key(id) && wanted() && self.may_hold(mirror, id)
     }
 
     /// Tells which mirrors are to hold a release.
@@ -112,7 +117,18 @@ impl World {
         let tiers = self.wanted.tiers.iter().filter(|(_, wanted)| wanted.contains(id));
         let tiers = tiers.filter(|_| !self.withdrawn.contains_key(id)).map(|(tier, _)| tier);
         let tiers: Vec<&TierName> = tiers.collect();
-        move |mirror| tiers.contains(&&mirror.tier)
+        let entitled = self.is_entitled(&id.product);
+        move |mirror| tiers.contains(&&mirror.tier) && (!entitled || is_guarded(mirror))
+    }
+
+    /// Whether a product is for entitled callers only.
+    fn is_entitled(&self, product: &ProductName) -> bool {
+        self.prepared.believed.entitled.contains(product)
+    }
+
+    /// Whether a mirror would give a release to nobody who may not have it.
+    fn may_hold(&self, mirror: &Mirror, id: &ReleaseId) -> bool {
+        is_guarded(mirror) || !self.is_entitled(&id.product)
     }
 
     /// Releases that a mirror is not to hold, and why not; the same for all mirrors of its tier.
@@ -126,6 +142,8 @@ impl World {
             Some(Unwanted::Withdrawn)
         } else if self.wants(mirror, id) {
             None
+        } else if !self.may_hold(mirror, id) {
+            Some(Unwanted::Open)
         } else if self.wanted.kept.contains(id) {
             Some(Unwanted::Tier)
         } else {

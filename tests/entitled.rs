@@ -1,0 +1,310 @@
+//! Products that are not for everybody: who is given what, and what the others are told.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/site.rs"]
+mod site;
+#[path = "support/tokens.rs"]
+mod tokens;
+
+use http::Method;
+use serde_json::json;
+use site::{Answer, Builder, EU, Site, US};
+use tokens::{SECRET, tables, token, with};
+
+const FILES: &[(&str, &[u8])] = &[
+    ("agent-1.0-linux-amd64.tar.gz", b"agent one"),
+    ("agent-1.0-darwin-arm64.tar.gz", b"agent one, mac"),
+    ("notes.txt", b"notes"),
+];
+const BETA: &[(&str, &[u8])] = &[("agent-2.0-rc.1-linux-amd64.tar.gz", b"agent two")];
+const FILE: &str = "/agent/1.0/agent-1.0-linux-amd64.tar.gz";
+const BROWSER: [(&str, &str); 2] = [
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"),
+    ("accept", "text/html,*/*;q=0.8"),
+];
+
+fn site(allow: &str) -> Builder {
+    Site::builder()
+        .mirror("fra", |m| m.region("eu").line("private = true"))
+        .mirror("open", |m| m.region("eu"))
+        .server("public_url = \"http://dl.example\"")
+        .file("issuer.key", format!("{SECRET}\n"))
+        .release("agent", "1.0", FILES, &["stable"])
+        .release("agent", "2.0-rc.1", BETA, &["beta"])
+        .release("tool", "1.0", &[("tool.tar.gz", b"tool")], &["stable"])
+        .config(&tables(allow))
+}
+
+async fn started(allow: &str) -> Site {
+    let site = site(allow).start().await;
+    site.until_channel("agent", "stable", "1.0").await;
+    site.until_everywhere("agent", "1.0").await;
+    site.until_everywhere("agent", "2.0-rc.1").await;
+    site
+}
+
+async fn ask(site: &Site, method: Method, path: &str, token: &str, more: &[(&str, &str)]) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let headers =
+        [&[("x-forwarded-for", EU), ("authorization", &*bearer), ("user-agent", "curl/7.88.1")], more]
+            .concat();
+    site.request(method, path, &headers).await
+}
+
+async fn get(site: &Site, path: &str, token: &str) -> Answer {
+    ask(site, Method::GET, path, token, &[]).await
+}
+
+#[tokio::test]
+async fn without_a_token_every_path_below_the_product_is_401_and_other_products_are_as_they_were() {
+    let site = started("").await;
+    for path in [
+        FILE,
+        "/agent/stable/linux-amd64",
+        "/agent/1.0/SHA256SUMS",
+        "/agent/1.0/notes.txt.sha256",
+        "/agent/releases.json",
+        "/agent/stable/version.txt",
+        "/agent/install?platform=linux-amd64",
+        "/agent/never/was",
+        "/agent/9.9/x",
+    ] {
+        let answer = site.get(path, EU).await;
+        assert_eq!(answer.status, 401, "{path}");
+        let challenges: Vec<_> =
+            answer.headers.get_all("www-authenticate").iter().map(|v| v.to_str().unwrap()).collect();
+        assert_eq!(
+            challenges,
+            ["Basic realm=\"waypost\", charset=\"UTF-8\"", "Bearer realm=\"waypost\""],
+            "{path}"
+        );
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("location"), "");
+    }
+    assert_eq!(site.get("/tool/1.0/tool.tar.gz", EU).await.status, 302);
+    assert_eq!(site.get("/nothing/1.0/x", EU).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_token_is_taken_from_bearer_and_from_basic_and_leads_to_a_private_mirror_alone() {
+    let site = started("").await;
+    let basic = |pair: String| format!("Basic {}", data_encoding::BASE64.encode(pair.as_bytes()));
+    for authorization in
+        [format!("Bearer {}", token()), basic(format!("ci:{}", token())), basic(format!("{}:", token()))]
+    {
+        let headers =
+            [("x-forwarded-for", EU), ("authorization", &*authorization), ("user-agent", "curl/7.88.1")];
+        let answer = site.request(Method::GET, FILE, &headers).await;
+        assert_eq!((answer.status.as_u16(), answer.mirror()), (302, Some("fra")), "{}", answer.text());
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let links: Vec<_> = answer.headers.get_all("link").iter().map(|v| v.to_str().unwrap()).collect();
+        assert!(links.iter().all(|link| !link.contains(&site.mirror("open").url())), "{links:?}");
+    }
+    for bad in ["Bearer x", "Bearer a.b.c", "Basic !", "Negotiate abc"] {
+        let headers = [("x-forwarded-for", EU), ("authorization", bad)];
+        let answer = site.request(Method::GET, FILE, &headers).await;
+        assert_eq!(answer.status, 401, "{bad}");
+        assert!(
+            answer
+                .headers
+                .get_all("www-authenticate")
+                .iter()
+                .any(|v| v.to_str().unwrap().contains("invalid_token"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_from_the_catalogue_and_nobody_is_sent_anywhere() {
+    let site = started("").await;
+    let answer = ask(&site, Method::HEAD, FILE, &token(), &[]).await;
+    assert_eq!(answer.status, 200);
+    let sha256 = data_encoding::HEXLOWER.decode(site::sha256(FILES[0].1).as_bytes()).unwrap();
+    let digest = data_encoding::BASE64.encode(&sha256);
+    for (name, value) in [
+        ("content-length", "9"),
+        ("accept-ranges", "bytes"),
+        ("digest", &*format!("SHA-256={digest}")),
+        ("repr-digest", &*format!("sha-256=:{digest}:")),
+        ("cache-control", "no-store"),
+        ("location", ""),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    assert_eq!(ask(&site, Method::HEAD, FILE, "x", &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_the_rules_do_not_give_is_403_or_is_not_there_and_stands_in_no_list() {
+    let site =
+        started(", channels = [\"stable\"], versions = \">=1.0\", platforms = [\"linux-amd64\"]").await;
+    for (path, status) in [
+        (FILE, 302),
+        ("/agent/stable/agent-linux-amd64.tar.gz", 302),
+        ("/agent/1.0/notes.txt", 302),
+        ("/agent/1.0/darwin-arm64", 404),
+        ("/agent/1.0/agent-1.0-darwin-arm64.tar.gz", 404),
+        ("/agent/1.0/never-was", 404),
+        ("/agent/2.0-rc.1/agent-2.0-rc.1-linux-amd64.tar.gz", 404),
+        ("/agent/3.0/never-was", 404),
+        ("/agent/0.1/never-was", 403),
+        ("/agent/beta/linux-amd64", 403),
+    ] {
+        let answer = get(&site, path, &token()).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
+        assert!(status == 302 || answer.header("location").is_empty());
+    }
+    let hidden = get(&site, "/agent/2.0-rc.1/agent-2.0-rc.1-linux-amd64.tar.gz", &token()).await;
+    let absent = get(&site, "/agent/3.0/never-was", &token()).await;
+    let told = |answer: &Answer| {
+        (answer.text().to_owned(), answer.headers.len(), answer.header("cache-control").to_owned())
+    };
+    assert_eq!(told(&hidden), told(&absent), "what is not theirs looks like what is not there");
+    let releases = get(&site, "/agent/releases.json", &token()).await;
+    assert!(
+        !releases.text().contains("2.0-rc.1")
+            && !releases.text().contains("darwin")
+            && releases.text().contains("notes.txt")
+    );
+    assert_eq!(releases.header("cache-control"), "no-store");
+    let sums = get(&site, "/agent/1.0/SHA256SUMS", &token()).await;
+    assert!(!sums.text().contains("darwin") && sums.text().contains("linux-amd64"), "{}", sums.text());
+    let stranger = with(json!({ "team": "other" }));
+    for path in [FILE, "/agent/9.9/x", "/agent/releases.json", "/agent/stable/version.txt"] {
+        assert_eq!(get(&site, path, &stranger).await.status, 403, "{path}: there or not");
+    }
+}
+
+#[tokio::test]
+async fn rules_hold_for_regions_and_times_and_each_refusal_has_its_reason() {
+    let site = started(", regions = [\"us\"]").await;
+    assert_eq!(get(&site, FILE, &token()).await.status, 403);
+    let elsewhere = [
+        ("x-forwarded-for", US),
+        ("authorization", &*format!("Bearer {}", token())),
+        ("user-agent", "curl/8"),
+    ];
+    assert_eq!(site.request(Method::GET, FILE, &elsewhere).await.status, 302);
+    let at = site
+        .metric("waypost_entitlement_checks_total{issuer=\"ci\",product=\"agent\",reason=\"region\"}")
+        .await;
+    assert_eq!(at, 1.0);
+    let site = started(", until = \"2020-01-01T00:00:00Z\"").await;
+    assert_eq!(get(&site, FILE, &token()).await.status, 403);
+    assert_eq!(
+        site.metric("waypost_entitlement_checks_total{issuer=\"ci\",product=\"agent\",reason=\"time\"}")
+            .await,
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn a_token_takes_as_many_different_files_as_it_may() {
+    let site = started(", assets = 1").await;
+    assert_eq!(get(&site, FILE, &token()).await.status, 302);
+    assert_eq!(get(&site, FILE, &token()).await.status, 302, "the same file again");
+    assert_eq!(get(&site, "/agent/1.0/notes.txt", &token()).await.status, 403);
+    assert_eq!(get(&site, "/agent/1.0/notes.txt", &with(json!({ "jti": "token-2" }))).await.status, 302);
+    assert_eq!(
+        get(&site, FILE, &with(json!({ "jti": null }))).await.status,
+        403,
+        "nothing tells it from others"
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_stands_for_the_token_for_one_file() {
+    let site = started("").await;
+    let answer = get(&site, &format!("{FILE}?ticket"), &token()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let url = answer.text().trim();
+    let path = url.strip_prefix("http://dl.example").unwrap();
+    assert!(path.starts_with(&format!("{FILE}?ticket=")) && !path.contains(&token()), "{url}");
+    let redirect = site.get(path, EU).await;
+    assert_eq!((redirect.status.as_u16(), redirect.mirror()), (302, Some("fra")));
+    assert_eq!(redirect.header("cache-control"), "no-store");
+    let ticket = path.split_once('=').unwrap().1;
+    assert_eq!(site.get(&format!("{FILE}.sha256?ticket={ticket}"), EU).await.status, 200);
+    assert_eq!(
+        site.get(&format!("/agent/stable/linux-amd64?ticket={ticket}"), EU).await.status,
+        302,
+        "the same file"
+    );
+    for path in [
+        "/agent/1.0/notes.txt",
+        "/agent/2.0-rc.1/agent-2.0-rc.1-linux-amd64.tar.gz",
+        "/agent/releases.json",
+        "/agent/1.0/SHA256SUMS",
+    ] {
+        assert_eq!(site.get(&format!("{path}?ticket={ticket}"), EU).await.status, 401, "{path}");
+    }
+    let bound = get(&site, &format!("{FILE}?ticket&bind=network"), &token()).await;
+    let path = bound.text().trim().strip_prefix("http://dl.example").unwrap().to_owned();
+    assert_eq!(site.get(&path, EU).await.status, 302);
+    assert_eq!(site.get(&path, US).await.status, 401, "from another network");
+    assert_eq!(site.get(&format!("{FILE}?ticket"), EU).await.status, 401, "a ticket costs a token");
+    let as_json =
+        ask(&site, Method::GET, &format!("{FILE}?ticket"), &token(), &[("accept", "application/json")]).await;
+    assert!(
+        as_json.json()["url"].as_str().unwrap().contains("?ticket=")
+            && as_json.json()["expires_at"].is_string()
+    );
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_that_takes_a_token_and_then_the_file() {
+    let site = started("").await;
+    let page = site.request(Method::GET, FILE, &[&BROWSER[..], &[("x-forwarded-for", EU)]].concat()).await;
+    assert_eq!(page.status, 401);
+    assert_eq!(page.headers.get_all("www-authenticate").iter().count(), 1, "no window that asks for a user");
+    assert!(page.header("content-type").starts_with("text/html"));
+    for part in ["method=\"post\" action=\"/-/session\"", "type=\"password\"", &format!("value=\"{FILE}\"")] {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    let form = |token: &str, path: &str| {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", token).append_pair("path", path).finish()
+    };
+    let answer = site.form("/-/session", &form(&token(), FILE), &BROWSER).await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, FILE));
+    let cookie = answer.header("set-cookie").to_owned();
+    for part in ["waypost_token=", "; HttpOnly", "; SameSite=Strict", "; Path=/", "; Max-Age="] {
+        assert!(cookie.contains(part), "{part}: {cookie}");
+    }
+    let pair = cookie.split(';').next().unwrap();
+    let headers = [&BROWSER[..], &[("x-forwarded-for", EU), ("cookie", pair)]].concat();
+    assert_eq!(site.request(Method::GET, FILE, &headers).await.status, 302);
+    let wrong = site.form("/-/session", &form("nonsense", FILE), &BROWSER).await;
+    assert_eq!((wrong.status.as_u16(), wrong.header("set-cookie")), (401, ""));
+    assert!(wrong.text().contains("role=\"alert\"") && !wrong.text().contains("nonsense"));
+    for path in ["//evil.example/", "https://evil.example/", "/\\evil.example", "/a\r\nb"] {
+        let answer = site.form("/-/session", &form(&token(), path), &BROWSER).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/"), "{path}");
+    }
+    let stranger = [&BROWSER[..], &[("sec-fetch-site", "cross-site")]].concat();
+    assert_eq!(site.form("/-/session", &form(&token(), FILE), &stranger).await.status, 403);
+    let long = "x".repeat(100_000);
+    assert_eq!(site.form("/-/session", &form(&long, FILE), &BROWSER).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_product_is_not_served_to_a_country_that_it_may_not_be_served_to() {
+    let site = Site::builder()
+        .mirror("fra", |m| m.region("eu"))
+        .release("tool", "1.0", &[("tool.tar.gz", b"tool")], &["stable"])
+        .config(
+            "[[client_network]]\ncidr = \"192.0.2.0/24\"\ncountry = \"KP\"\n\
+             [[product]]\nname = \"tool\"\ndeny_countries = [\"KP\"]\n",
+        )
+        .start()
+        .await;
+    site.until_everywhere("tool", "1.0").await;
+    for path in ["/tool/1.0/tool.tar.gz", "/tool/releases.json", "/tool/9/x"] {
+        let answer = site.get(path, "192.0.2.7").await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (451, ""), "{path}");
+    }
+    assert_eq!(site.get("/tool/1.0/tool.tar.gz", EU).await.status, 302);
+    assert_eq!(site.get("/tool/1.0/tool.tar.gz", "198.51.100.1").await.status, 302, "an unknown country");
+}
