@@ -1,6 +1,6 @@
 //! WHO asks and WHERE from: the client's address, its network, its place.
 //!
-//! `forwarded` finds the address behind trusted `proxies`; `network` is what stickiness and logs keep of it; `locator`
+//! `forwarded` finds the address behind trusted `proxies`; `network` is what stickiness keeps of it; `locator`
 //! says where it is: first the operator's rules (`networks`, from `range_files` too), then GeoIP (`geoip`, compiled from
 //! the layouts in `record` to `ranges`; `centroids` where a country is all that is known).
 
@@ -22,10 +22,11 @@ mod walks;
 #[path = "../../tests/support/mmdb.rs"]
 mod mmdb;
 
+pub use crate::model::client_network;
 pub use forwarded::{Forwarded, Scheme};
 pub use geoip::{GeoIpError, GeoIpFile, GeoIpUse, GeoRanges};
 pub use locator::{LocateError, Locator, Sources};
-pub use network::{canonical_network, client_network, sticky_key};
+pub use network::{canonical_network, sticky_key};
 pub use networks::NetworkRuleError;
 pub use place::{Place, PlaceId, Whereabouts};
 pub use proxies::Proxies;

@@ -1,4 +1,4 @@
-//! The client's network: what stickiness goes by, and all that logs may say of an address.
+//! The client's network as stickiness goes by it, and networks as rules name them.
 
 use std::net::IpAddr;
 
@@ -15,13 +15,6 @@ pub fn sticky_key(address: IpAddr) -> u64 {
         IpAddr::V4(v4) => IPV4_KEY | u64::from(v4.to_bits() >> 8),
         IpAddr::V6(v6) => (v6.to_bits() >> 80) as u64,
     }
-}
-
-/// The same network for people, such as `203.0.113.0/24`: logs never show more of a client's address.
-pub fn client_network(address: IpAddr) -> IpNet {
-    let address = address.to_canonical();
-    let bits = if address.is_ipv4() { 24 } else { 48 };
-    IpNet::new_assert(address, bits).trunc()
 }
 
 /// A network without host bits, an IPv4-mapped IPv6 network as IPv4.
@@ -51,17 +44,6 @@ mod tests {
         assert_eq!(key("2001:db8:1::1"), key("2001:db8:1:ffff::2"));
         assert_ne!(key("2001:db8:1::1"), key("2001:db8:2::1"));
         assert_ne!(key("0.0.1.0"), key("::1:0:0:0:0:0"));
-    }
-
-    #[test]
-    fn logs_see_the_network_only() {
-        for (address, network) in [
-            ("203.0.113.77", "203.0.113.0/24"),
-            ("::ffff:203.0.113.77", "203.0.113.0/24"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
-        ] {
-            assert_eq!(client_network(address.parse().unwrap()).to_string(), network);
-        }
     }
 
     #[test]
