@@ -16,7 +16,7 @@ mod nginx;
 mod process;
 #[path = "replicate/s3.rs"]
 mod s3;
-#[path = "replicate/s3_server.rs"]
+#[path = "support/s3_server.rs"]
 mod s3_server;
 #[path = "replicate/service.rs"]
 mod service;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::process::{Ended, start, until};
 use crate::s3_server::{KEY, S3Server, SECRET};
-use crate::{Place, WAYPOST, count, noise, reason, summary};
+use crate::{Place, WAYPOST, count, files, noise, reason, summary};
 
 const MIB: usize = 1 << 20;
 
@@ -18,6 +18,11 @@ async fn place(secret: &str) -> Place {
     let text = format!("[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {secret}\n");
     fs::write(place.path().join("credentials"), text).unwrap();
     place
+}
+
+/// Every key.
+fn keys(server: &S3Server) -> Vec<String> {
+    files(&server.object(""))
 }
 
 /// The command line, for `to`, in front of `more`.
@@ -35,7 +40,7 @@ async fn objects_appear_whole_and_a_second_run_sends_nothing() {
     let (place, server) = (place(SECRET).await, S3Server::start().await);
     let first = summary(copy(&place, &server, &[]).await);
     assert_eq!((count(&first, "copied"), first["fetched_bytes"].as_u64()), (2, Some(301_000)), "{first}");
-    assert_eq!(server.keys(), ["pub/releases/tool/1.0/a b.txt", "pub/releases/tool/1.0/bin/tool"]);
+    assert_eq!(keys(&server), ["pub/releases/tool/1.0/a b.txt", "pub/releases/tool/1.0/bin/tool"]);
     assert_eq!(fs::read(server.object("pub/releases/tool/1.0/bin/tool")).unwrap(), noise(2, 300_000));
     assert_eq!(server.asked("PUT"), 2);
     let again = summary(copy(&place, &server, &[]).await);
@@ -69,7 +74,7 @@ async fn wrong_bytes_at_the_origin_are_never_sent() {
     let said: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(ended.failed().0, 1);
     assert!(reason(&said, "tool/1.0/bin/tool").contains("other bytes"), "{said}");
-    assert_eq!((server.keys(), server.asked("PUT")), (vec!["pub/releases/tool/1.0/a b.txt".to_owned()], 1));
+    assert_eq!((keys(&server), server.asked("PUT")), (vec!["pub/releases/tool/1.0/a b.txt".to_owned()], 1));
 }
 
 #[tokio::test]
@@ -85,7 +90,7 @@ async fn what_the_store_refuses_is_told_with_its_code_and_what_to_do() {
         (2, true),
         "{said}"
     );
-    assert!(server.keys().is_empty());
+    assert!(keys(&server).is_empty());
 
     let nobody = format!("http://{}", crate::nginx::free_port(std::net::Ipv4Addr::LOCALHOST));
     let elsewhere = ["--origin", "origin", "--to", "s3://bucket", "--endpoint", &nobody, "--path-style"];
@@ -106,7 +111,7 @@ async fn what_is_not_wanted_is_removed_when_asked() {
     assert_eq!((count(&would, "removed"), server.asked("DELETE")), (1, 0), "{would}");
     let did = summary(copy(&place, &server, &["--delete"]).await);
     assert_eq!((&did["removed"], server.asked("DELETE")), (&serde_json::json!(["tool/0.9/old"]), 1));
-    assert_eq!(server.keys().len(), 4);
+    assert_eq!(keys(&server).len(), 4);
 }
 
 const PARTS: [&str; 6] = ["--version", "2.0", "--upload-whole", "5MiB", "--upload-part", "5MiB"];
@@ -123,7 +128,7 @@ async fn interrupted(place: &Place, server: &S3Server) -> usize {
     })
     .await;
     process.kill().await.unwrap();
-    assert!(server.keys().is_empty(), "nothing has a name before it is complete");
+    assert!(keys(&server).is_empty(), "nothing has a name before it is complete");
     server.asked("PUT");
     etags()
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -68,11 +68,21 @@ impl Nginx {
 
     /// The same with further lines in its `server`.
     pub async fn start_with(address: Ipv4Addr, tls: Option<&TlsFiles>, lines: &str) -> Self {
+        Self::start_http(address, tls.is_some(), |address, _| server(address, tls, lines)).await
+    }
+
+    /// The same with what `http` makes of its address and folder as the whole of its servers.
+    pub async fn start_http(
+        address: Ipv4Addr,
+        tls: bool,
+        http: impl FnOnce(SocketAddr, &Path) -> String,
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("waypost-nginx-").tempdir().unwrap();
         fs::create_dir(folder.path().join("files")).unwrap();
         let address = free_port(address);
-        fs::write(folder.path().join("nginx.conf"), configuration(address, tls, lines)).unwrap();
-        let mut nginx = Self { folder, address, tls: tls.is_some(), process: None };
+        let http = configuration(&http(address, folder.path()));
+        fs::write(folder.path().join("nginx.conf"), http).unwrap();
+        let mut nginx = Self { folder, address, tls, process: None };
         nginx.run().await;
         nginx
     }
@@ -142,7 +152,7 @@ fn request(line: &str) -> Request {
     }
 }
 
-fn configuration(address: SocketAddr, tls: Option<&TlsFiles>, lines: &str) -> String {
+fn server(address: SocketAddr, tls: Option<&TlsFiles>, lines: &str) -> String {
     let (ssl, files) = match tls {
         None => ("", String::new()),
         Some(TlsFiles { certificate, key }) => {
@@ -155,6 +165,19 @@ fn configuration(address: SocketAddr, tls: Option<&TlsFiles>, lines: &str) -> St
             )
         }
     };
+    format!(
+        r#"
+    server {{
+        listen {address}{ssl};
+        {files}
+        root files;
+        {lines}
+    }}
+"#
+    )
+}
+
+fn configuration(http: &str) -> String {
     format!(
         r#"
 daemon off;
@@ -178,12 +201,7 @@ http {{
     sendfile on;
     limit_rate $rate;
     limit_rate_after 1m;
-    server {{
-        listen {address}{ssl};
-        {files}
-        root files;
-        {lines}
-    }}
+    {http}
 }}
 "#
     )

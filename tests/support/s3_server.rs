@@ -1,4 +1,7 @@
-//! An S3 server that keeps objects as files, checks every signature, and remembers what it was asked.
+//! An S3 server that keeps objects as files, checks every signature, and remembers what it was asked. As Amazon's does, it
+//! refuses a request that brings two credentials.
+
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,7 +44,14 @@ impl S3Server {
                 let answer = service_fn(move |request: hyper::Request<Incoming>| {
                     let uri = request.uri();
                     seen.lock().unwrap().push((request.method().to_string(), uri.to_string()));
-                    Service::call(&service, request)
+                    let answering =
+                        (!has_two_credentials(&request)).then(|| Service::call(&service, request));
+                    async move {
+                        match answering {
+                            Some(answer) => answer.await,
+                            None => Ok(only_one_allowed()),
+                        }
+                    }
                 });
                 let connection = Builder::new(TokioExecutor::new());
                 tokio::spawn(async move {
@@ -57,11 +67,6 @@ impl S3Server {
         self.root.path().join("bucket").join(key)
     }
 
-    /// Every key.
-    pub fn keys(&self) -> Vec<String> {
-        crate::files(&self.object(""))
-    }
-
     /// Parts of uploads that are not complete.
     pub fn leftovers(&self) -> usize {
         let names = fs::read_dir(self.root.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -75,4 +80,19 @@ impl S3Server {
         asked.retain(|(of, _)| of != method);
         before - asked.len()
     }
+}
+
+fn has_two_credentials(request: &hyper::Request<Incoming>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.contains("X-Amz-Signature=") && request.headers().contains_key("authorization")
+}
+
+/// What Amazon S3 says then.
+fn only_one_allowed() -> hyper::Response<s3s::Body> {
+    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism \
+        allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header \
+        should be specified</Message></Error>";
+    let mut response = hyper::Response::new(s3s::Body::from(body.to_owned()));
+    *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
+    response
 }
