@@ -9,6 +9,8 @@ mod hostile;
 mod life;
 #[path = "config/rules.rs"]
 mod rules;
+#[path = "config/signing.rs"]
+mod signing;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -280,7 +282,6 @@ fn keys_of_later_features_are_refused_by_name() {
         ("[store]", "[store]"),
         ("[acme]", "[acme]"),
         ("max_share = 0.4", "mirror.max_share"),
-        ("sign = { kind = \"s3\" }", "mirror.sign"),
     ] {
         let problems = read(&format!("{BASE}{more}")).unwrap_err();
         let expected = format!("`{what}` is not available in this version");

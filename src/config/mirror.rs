@@ -6,7 +6,7 @@ use super::region::Regions;
 use super::tier::{self, Tiers};
 use super::value::{Value, quoted};
 use super::values::{ClientSet, Layout, Mirror, Origin, OriginAt};
-use super::{layout, notify};
+use super::{layout, notify, sign};
 use crate::model::MirrorName;
 
 /// Most mirrors.
@@ -44,7 +44,7 @@ pub(super) fn mirrors(
 }
 
 fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mut Unique) -> Option<Mirror> {
-    section.refuse_later(&["max_share", "sign"]);
+    section.refuse_later(&["max_share"]);
     let name = section.require("name", "\"fra\"", |value| {
         let spot = value.spot().clone();
         let name: MirrorName = value.parsed("\"fra\"")?;
@@ -63,6 +63,7 @@ fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mu
     let tier = section.get("tier", |v| tiers.named(v)).unwrap_or_else(tier::all);
     let private = section.get("private", Value::boolean).unwrap_or(false);
     let notify = section.table("notify").and_then(notify::notify);
+    let sign = section.table("sign").and_then(|table| sign::sign(table, url.as_ref()));
     section.finish();
     Some(Mirror {
         name: name?,
@@ -78,7 +79,7 @@ fn mirror(mut section: Section<'_>, regions: &Regions, tiers: &Tiers, names: &mu
         layout,
         tier,
         notify,
-        sign: None,
+        sign,
         private,
     })
 }

@@ -26,6 +26,7 @@ mod region;
 mod release;
 mod routing;
 mod server;
+mod sign;
 mod source;
 mod tickets;
 mod tier;

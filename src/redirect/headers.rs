@@ -96,6 +96,8 @@ impl Values<'_> {
         if let Some(signer) = &mirror.signer {
             signer.sign(&mut self.buffer, start, &link_for(self.inquiry));
             self.signed = true;
+            // The signer may have written the path in another form.
+            self.path = None;
         }
         start..self.buffer.len()
     }

@@ -1,4 +1,4 @@
-//! Starts the workers, and replaces what they work with when the configuration, a database or a certificate changes.
+//! Starts the workers, and replaces what they work with when the configuration, a database, a key or a certificate changes.
 //! What is invalid is refused and said so; the last good state stays in force.
 
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ impl Supervisor {
     pub async fn run(mut self, mut shutdown: Shutdown) -> Result<(), JoinError> {
         let mut origin = self.start_origin();
         let mut mirrors = self.start_mirrors();
-        let (mut databases, mut certificates) = self.watch();
+        let (mut files, mut certificates) = self.watch();
         let mut tick = interval(TICK);
         let mut look = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,10 +116,10 @@ impl Supervisor {
                     if certificates.changed() {
                         self.reload_certificates().await;
                     }
-                    if !databases.changed() {
+                    if !files.changed() {
                         continue;
                     }
-                    self.prepare_with_new_databases().await
+                    self.prepare_with_new_files().await
                 }
             };
             let (config, prepared, fetcher) = match wanted {
@@ -137,7 +137,7 @@ impl Supervisor {
             self.common.handle.tell(Fact::Reloaded(Box::new(prepared))).await;
             origin = self.start_origin();
             mirrors = self.start_mirrors();
-            (databases, certificates) = self.watch();
+            (files, certificates) = self.watch();
             self.accepted();
         };
         mirrors.stop().await;
@@ -165,7 +165,8 @@ impl Supervisor {
         });
         let tls = self.config.server.tls.iter();
         let tls = tls.flat_map(|files| [files.certificate.clone(), files.key_file.clone()]);
-        (Watched::new(geoip.chain(ranges)), Watched::new(tls))
+        let keys = self.config.key_files().cloned();
+        (Watched::new(geoip.chain(ranges).chain(keys)), Watched::new(tls))
     }
 
     /// A reload is in force. What is shown is set before it is said.
@@ -206,8 +207,8 @@ impl Supervisor {
         .await
     }
 
-    /// Compiles the databases and range files again under the configuration in force.
-    async fn prepare_with_new_databases(&self) -> Result<Reloaded, Refusal> {
+    /// Compiles the databases, range files and keys again under the configuration in force.
+    async fn prepare_with_new_files(&self) -> Result<Reloaded, Refusal> {
         let (config, metrics) = (Arc::clone(&self.config), Arc::clone(&self.common.metrics));
         let fetcher = self.fetcher.clone();
         blocking(move || {

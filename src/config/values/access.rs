@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::Config;
 use crate::model::{ChannelName, Platform, RegionId, Timestamp, VersionRange};
 
 /// Who may have a product.
@@ -178,8 +179,7 @@ pub struct Sign {
     pub bind_network: bool,
 }
 
-/// A scheme of signed URLs, with its keys. In lists of secret files the first signs; those after it are kept for the
-/// mirror's sake, which has to believe both while keys are changed.
+/// A scheme of signed URLs, with its keys: those that sign. While keys are changed it is the mirror that believes two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignKind {
     /// nginx `ngx_http_secure_link_module`: `?md5=…&expires=…`.
@@ -191,10 +191,10 @@ pub enum SignKind {
     Hmac {
         /// The secret.
         secret: PathBuf,
-        /// What is signed; `{expires}`, `{path}`, `{network}` stand for themselves. Default `{expires}{path}`.
-        message: String,
-        /// What is appended to the URL; `{expires}`, `{signature}`. Default `?expires={expires}&signature={signature}`.
-        query: String,
+        /// What is signed. Default `{expires}{path}`, bound to a network `{expires} {network}{path}`.
+        message: LinkTemplate,
+        /// What is appended to the URL. Default `?expires={expires}&signature={signature}`.
+        query: LinkTemplate,
         /// How the signature is written.
         encoding: SignatureEncoding,
     },
@@ -236,4 +236,55 @@ pub enum SignatureEncoding {
     Hex,
     /// Base64 for URLs, without padding (RFC 4648 section 5).
     Base64Url,
+}
+
+/// A text with places to fill in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkTemplate(pub Vec<LinkPart>);
+
+/// A part of such a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkPart {
+    /// Text as it is.
+    Literal(String),
+    /// Until when the link is good: seconds since 1970.
+    Expires,
+    /// The URL's path as it is asked for, percent-encoded.
+    Path,
+    /// The client's network, such as `203.0.113.0/24`; empty for what this service asks for itself.
+    Network,
+    /// The signature.
+    Signature,
+}
+
+impl SignKind {
+    /// The files with its keys.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let (one, other) = match self {
+            Self::SecureLink { secret } | Self::Hmac { secret, .. } => (secret, None),
+            Self::S3 { access_key, secret, .. } => (access_key, Some(secret)),
+            Self::CloudFront { key, .. } | Self::Gcs { key } | Self::Azure { key, .. } => (key, None),
+        };
+        [Some(one), other].into_iter().flatten()
+    }
+}
+
+impl IssuerKeys {
+    /// The files with its keys.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Jwks { .. } => &[],
+            Self::JwksFile(file) => std::slice::from_ref(file),
+            Self::Secrets(files) => files,
+        }
+    }
+}
+
+impl Config {
+    /// Every file that holds keys or secrets of private downloads.
+    pub fn key_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let signers = self.mirrors.iter().filter_map(|mirror| mirror.sign.as_ref());
+        let issuers = self.issuers.iter().flat_map(|issuer| issuer.keys.files());
+        signers.flat_map(|sign| sign.kind.files()).chain(issuers).chain(&self.tickets.secrets)
+    }
 }
