@@ -9,6 +9,8 @@ mod libraries;
 mod nginx;
 #[path = "support/process.rs"]
 mod process;
+#[path = "links/redirect.rs"]
+mod redirect;
 #[path = "links/refusals.rs"]
 mod refusals;
 #[path = "links/s3.rs"]
@@ -17,6 +19,8 @@ mod s3;
 mod s3_server;
 #[path = "links/secure_link.rs"]
 mod secure_link;
+#[path = "support/world.rs"]
+mod world;
 
 use std::fs;
 use std::net::IpAddr;

@@ -8,6 +8,7 @@ mod mmdb;
 mod site;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use mmdb::Database;
@@ -15,6 +16,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use site::{AP, Behaviour, EU, Mirror, Site, ask, own_address};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use waypost::config::{Sign, SignKind};
+use waypost::links::{LinkFor, LinkMethod, Signer};
+use waypost::model::{Clock, SystemClock};
 
 const TOOL: &[u8] = b"the tool, byte for byte";
 const FILE: &str = "tool/1.8.2/tool.tar.gz";
@@ -155,6 +159,42 @@ async fn a_replaced_geoip_database_is_taken_up_and_a_broken_one_is_not() {
     site.until("it is refused", async || (site.metric("waypost_reload_refused").await == 1.0).then_some(()))
         .await;
     assert_eq!(site.get(LINK, CLIENT).await.mirror(), Some("sin"), "the last good one stays");
+}
+
+#[tokio::test]
+async fn a_replaced_key_signs_the_links_and_a_broken_one_does_not() {
+    let site = Site::builder()
+        .mirror("fra", |m| m.region("eu").line("sign = { kind = \"secure_link\", secret_file = \"secret\" }"))
+        .mirror("sin", |m| m.region("ap"))
+        .release("tool", "1.8.2", &[("tool.tar.gz", TOOL)], &["stable"])
+        .file("secret", "the first\n")
+        .start()
+        .await;
+    site.until_everywhere("tool", "1.8.2").await;
+    let file = site.dir().join("secret");
+    let signed_as_by = async |secret: &str| {
+        std::fs::write(site.dir().join("other"), secret).unwrap();
+        let kind = SignKind::SecureLink { secret: site.dir().join("other") };
+        let sign = Sign { kind, ttl: Duration::from_secs(300), bind_network: false };
+        let signer = Signer::load(&sign).unwrap();
+        let (found, now) = (site.get(LINK, EU).await, SystemClock.now());
+        let found = found.header("location").to_owned();
+        let mut expected = found.split('?').next().unwrap().as_bytes().to_vec();
+        signer.sign(&mut expected, 0, &LinkFor { method: LinkMethod::Get, client: None, now });
+        (found.as_bytes() == expected).then_some(())
+    };
+    site.until("links are signed", async || signed_as_by("the first").await).await;
+    // Without a signal: the file is looked at every few seconds.
+    std::fs::write(&file, "the second, which is longer\n").unwrap();
+    site.until("the new one signs", async || signed_as_by("the second, which is longer").await).await;
+
+    std::fs::write(&file, "").unwrap();
+    site.reload();
+    site.until("it is refused", async || (site.metric("waypost_reload_refused").await == 1.0).then_some(()))
+        .await;
+    let warning = site.admin("/readyz").await.json()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("mirror fra") && warning.contains("secret is empty"), "{warning}");
+    site.until("the last good one stays", async || signed_as_by("the second, which is longer").await).await;
 }
 
 /// A certificate for `localhost` in the site's folder.

@@ -91,7 +91,7 @@ async fn an_expired_link_is_gone_and_a_changed_or_missing_one_forbidden() {
     let url = mirror.url(name);
     let link = |now| signed_at(&signer, &url, LinkMethod::Get, None, now);
     assert_eq!(status(&link(long_ago())).await, 410);
-    assert_eq!(status(&link(long_ago()).replace("expires=1", "expires=2")).await, 403);
+    assert_eq!(status(&link(long_ago()).replace("expires=", "expires=9")).await, 403);
     assert_eq!(status(&link(now()).replace(name, &encode_path(other))).await, 403);
     assert_eq!(status(&link(now()).replace("md5=", "md5=x")).await, 403);
     assert_eq!(status(&url).await, 403);
