@@ -20,7 +20,7 @@ const TOOL: Product = Product {
     }],
 };
 
-/// A mirror that wants the path in another form stands between two that take it as it is.
+/// A mirror that wants the path in another form is the nearest, before two that take it as it is.
 fn site(secrets: &Secrets) -> Config {
     let secret = secrets.file("secret", KEY);
     let id = secrets.file("id", "AKIAEXAMPLE");
@@ -38,15 +38,15 @@ fn site(secrets: &Secrets) -> Config {
         cidr = "10.0.0.0/8"
         region = "eu"
         [[mirror]]
-        name = "nginx"
-        url = "https://nginx.example/releases/"
-        location = [50.11, 8.68]
-        sign = {{ kind = "secure_link", secret_file = "{secret}" }}
-        [[mirror]]
         name = "s3"
         url = "https://bucket.s3.example/pub/"
-        location = [40.71, -74.0]
+        location = [50.11, 8.68]
         sign = {{ kind = "s3", region = "eu-central-1", access_key_file = "{id}", secret_file = "{secret}" }}
+        [[mirror]]
+        name = "nginx"
+        url = "https://nginx.example/releases/"
+        location = [40.71, -74.0]
+        sign = {{ kind = "secure_link", secret_file = "{secret}" }}
         [[mirror]]
         name = "cdn"
         url = "https://cdn.example/"
@@ -90,7 +90,7 @@ fn every_link_of_a_redirect_is_signed_by_its_own_mirror_whatever_form_the_one_be
         let expected: Vec<_> = config.mirrors.iter().map(signed).collect();
         assert_eq!(duplicates, expected);
         assert_eq!(headers[header::LOCATION], expected[0]);
-        assert!(expected[1].contains("/pub/tool/1.8%2Bb2/"), "S3 takes a plus for a space: {}", expected[1]);
+        assert!(expected[0].contains("/pub/tool/1.8%2Bb2/"), "S3 takes a plus for a space: {}", expected[0]);
         assert!(expected[2].contains("/tool/1.8+b2/"), "{}", expected[2]);
     }
 }
