@@ -25,7 +25,7 @@ fn python() -> String {
 async fn signers(order: &str, path: &Path) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/links/signers.py");
     let (script, path) = (script.to_str().unwrap(), path.to_str().unwrap());
-    run(&python(), &[script, order, path], Path::new("/tmp")).await.ok()
+    run(&python(), &[script, order, path], &std::env::temp_dir()).await.ok()
 }
 
 /// A folder with keys in every form.
