@@ -16,6 +16,8 @@ mod help;
 mod process;
 #[path = "cli/serve.rs"]
 mod serve;
+#[path = "cli/token.rs"]
+mod token;
 
 use std::fs;
 use std::path::Path;

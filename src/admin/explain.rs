@@ -2,22 +2,26 @@
 
 use std::net::IpAddr;
 
-use http::header::HOST;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::client::{Place, Whereabouts};
-use crate::model::{Clock, Timestamp};
+use crate::model::{Clock, Exclusion, Timestamp};
 use crate::redirect::{Facts, Inquiry, Occasion, answer, ask_of};
 use crate::routing::{Candidate, Verdict};
 use crate::snapshot::Snapshot;
 
-use super::{Admin, Body, Refusal, answers, query};
+use super::{Admin, Body, Refusal, answers, caller, query};
+
+/// Where the token stands that the client of an explanation would bring.
+pub const TOKEN_HEADER: &str = "waypost-token";
 
 impl Admin {
     /// `?path=/tool/stable/x&ip=203.0.113.5`, `&https=1` for a client that came by https, and `&host=get.example.com`
-    /// for the name that it asked for.
-    pub(super) fn explain(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
+    /// for the name that it asked for. The token that the client would bring stands in `Waypost-Token`: `Authorization` is
+    /// for whoever asks this.
+    pub(super) fn explain(&self, uri: &Uri, asking: &HeaderMap) -> Result<Response<Body>, Refusal> {
         let bad = |why: &str| Refusal::BadRequest(why.to_owned());
         let path = query(uri, "path").ok_or_else(|| bad("say which path: ?path=/product/version/asset"))?;
         let ip = query(uri, "ip").ok_or_else(|| bad("say from which address: ?ip=203.0.113.5"))?;
@@ -36,6 +40,13 @@ impl Admin {
         if let Some(host) = query(uri, "host") {
             headers.insert(HOST, host.parse().map_err(|_| bad("host cannot stand in a request"))?);
         }
+        let token = asking.get(TOKEN_HEADER).map(|token| token.to_str()).transpose();
+        let token = token.map_err(|_| bad("Waypost-Token holds characters that no token has"))?;
+        if let Some(token) = token {
+            let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+            headers
+                .insert(AUTHORIZATION, bearer.map_err(|_| bad("Waypost-Token cannot stand in a request"))?);
+        }
         let inquiry = Inquiry {
             method: &Method::GET,
             uri: &asked,
@@ -44,7 +55,7 @@ impl Admin {
             https,
             occasion: &Rehearsal(&*self.clock),
         };
-        Ok(answers::json(StatusCode::OK, &explanation(snapshot, &path, &inquiry)))
+        Ok(answers::json(StatusCode::OK, &explanation(snapshot, &path, &inquiry, token)))
     }
 }
 
@@ -61,10 +72,14 @@ impl Occasion for Rehearsal<'_> {
     }
 }
 
-fn explanation(snapshot: &Snapshot, path: &str, inquiry: &Inquiry<'_>) -> Value {
+fn explanation(snapshot: &Snapshot, path: &str, inquiry: &Inquiry<'_>, token: Option<&str>) -> Value {
     let (ip, https) = (inquiry.client, inquiry.https);
     let answer = answer(snapshot, inquiry);
+    let caller = caller::caller(snapshot, inquiry, &answer, token);
     let facts = answer.facts;
+    // A ticket is as good as a token.
+    let path =
+        path.split_once('?').filter(|(_, query)| query.contains("ticket=")).map_or(path, |(path, _)| path);
     let location = answer.response.headers().get(http::header::LOCATION).and_then(|l| l.to_str().ok());
     // What a signed link carries behind its path is not for whoever reads explanations.
     let location = location.map(|url| url.split_once('?').map_or(url, |(url, _)| url));
@@ -76,6 +91,7 @@ fn explanation(snapshot: &Snapshot, path: &str, inquiry: &Inquiry<'_>) -> Value 
         "path": path,
         "ip": ip.to_string(),
         "client": client(snapshot, &whereabouts, &place),
+        "caller": caller,
         "product": facts.product.map(|product| product.name.as_str()),
         "version": version,
         "channel": facts.product.zip(facts.channel).map(|(product, at)| product.channels[at].name.as_str()),
@@ -116,7 +132,17 @@ fn candidates(
     let candidates = snapshot.router().explain(&ask, place);
     let may = |candidate: &&Candidate| !matches!(candidate.verdict, Verdict::Excluded(_));
     let in_reach: Vec<&Candidate> = candidates.iter().filter(may).collect();
-    candidates.iter().map(|candidate| line(snapshot, candidate, &in_reach)).collect()
+    let entitled = facts.product.is_some_and(|product| product.guard.as_ref().is_some_and(|g| g.entitled));
+    let guarded = &snapshot.mirrors.guarded;
+    let lines = candidates.iter().map(|candidate| {
+        // What they hold of such products was not looked up.
+        let verdict = match entitled && !guarded.has(candidate.mirror) {
+            true => Verdict::Excluded(Exclusion::NotPrivate),
+            false => candidate.verdict,
+        };
+        line(snapshot, &Candidate { verdict, ..*candidate }, &in_reach)
+    });
+    lines.collect()
 }
 
 fn line(snapshot: &Snapshot, candidate: &Candidate, in_reach: &[&Candidate]) -> Value {
@@ -176,8 +202,8 @@ fn reason(candidate: &Candidate, in_reach: &[&Candidate]) -> String {
 }
 
 /// An exclusion for people.
-fn words(reason: crate::model::Exclusion) -> &'static str {
-    use crate::model::Exclusion::*;
+fn words(reason: Exclusion) -> &'static str {
+    use Exclusion::*;
     match reason {
         NotProbed => "not seen yet since the service started",
         Down => "down: too many probes in a row failed",

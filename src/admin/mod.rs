@@ -4,6 +4,7 @@
 mod answers;
 mod audit;
 mod auth;
+mod caller;
 mod explain;
 mod files;
 mod operations;
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -29,6 +30,7 @@ use crate::workers::report::Topic;
 use crate::workers::{Handle, Status};
 
 pub use self::auth::Door;
+pub use self::explain::TOKEN_HEADER;
 use self::operations::Operation;
 
 /// Answers one admin listener.
@@ -99,12 +101,18 @@ impl Admin {
             return Err(Refusal::BadMethod("GET, HEAD"));
         }
         self.door.admit(request.headers(), Role::Look)?;
-        self.look(&segments, &path, request.uri()).await
+        self.look(&segments, &path, request.uri(), request.headers()).await
     }
 
-    async fn look(&self, segments: &[&str], path: &str, uri: &http::Uri) -> Result<Response<Body>, Refusal> {
+    async fn look(
+        &self,
+        segments: &[&str],
+        path: &str,
+        uri: &http::Uri,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
         match *segments {
-            ["v1", "explain"] => self.explain(uri),
+            ["v1", "explain"] => self.explain(uri, headers),
             ["v1", "mirrors"] => self.report(Topic::Mirrors, "mirrors").await,
             ["v1", "mirrors", name] => {
                 self.report(Topic::Mirror(mirror(name)?), &format!("mirror {name}")).await

@@ -21,6 +21,8 @@ use super::{Admin, Body, Refusal, answers, mirror, no, product};
 
 /// Largest body of an order, in bytes.
 const BODY_MAX: usize = 16 * 1024;
+/// Longest id of a token, in bytes: most have 20 to 40.
+const TOKEN_ID_MAX: usize = 1024;
 /// How long a body may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -40,6 +42,8 @@ pub(super) enum Operation {
     Poll,
     /// `/v1/origin/accept`
     Accept,
+    /// `/v1/tokens/revoke`
+    Revoke,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +85,10 @@ struct Said {
     replacement: Option<Version>,
     /// The sequence to accept; absent: the one that the origin shows now.
     sequence: Option<u64>,
+    /// Whose token is revoked, by the issuer's name in the configuration.
+    issuer: Option<String>,
+    /// Which token; never the token itself.
+    token_id: Option<String>,
 }
 
 /// A field that is there, be it `null`.
@@ -91,9 +99,11 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Version>>, 
 impl Said {
     /// What is too long to be written down is refused as what it is: the caller's mistake.
     fn check_lengths(&self) -> Result<(), Refusal> {
-        for (what, text, most) in
-            [("actor", &self.actor, NewOrder::ACTOR_MAX), ("reason", &self.reason, NewOrder::REASON_MAX)]
-        {
+        for (what, text, most) in [
+            ("actor", &self.actor, NewOrder::ACTOR_MAX),
+            ("reason", &self.reason, NewOrder::REASON_MAX),
+            ("token's id", &self.token_id, TOKEN_ID_MAX),
+        ] {
             if text.as_ref().is_some_and(|text| text.len() > most) {
                 return Err(Refusal::BadRequest(format!("the {what} is too long: at most {most} bytes")));
             }
@@ -140,6 +150,7 @@ impl Operation {
             }
             ["v1", "origin", "poll"] => Ok(Self::Poll),
             ["v1", "origin", "accept"] => Ok(Self::Accept),
+            ["v1", "tokens", "revoke"] => Ok(Self::Revoke),
             _ => return None,
         })
     }
@@ -147,7 +158,7 @@ impl Operation {
     /// What somebody needs to be to ask for it.
     fn role(&self) -> Role {
         match self {
-            Self::Mirror(..) | Self::Accept => Role::Operate,
+            Self::Mirror(..) | Self::Accept | Self::Revoke => Role::Operate,
             Self::Release(..) | Self::Channel(..) | Self::Poll => Role::Release,
         }
     }
@@ -186,6 +197,19 @@ impl Operation {
                 Ok(Some(Wish::Rollback { product, channel, expected: said.expected.clone() }))
             }
             Self::Accept => Ok(Some(Wish::AcceptOrigin(said.sequence))),
+            Self::Revoke => {
+                let given = |text: &Option<String>, what: &str| {
+                    let text = text.clone().filter(|text| !text.is_empty());
+                    text.ok_or_else(|| Refusal::BadRequest(format!("say {what}")))
+                };
+                let issuer = given(&said.issuer, "the issuer, by its name in the configuration")?;
+                let token_id = given(&said.token_id, "the token's id, which `waypost token inspect` tells")?;
+                if token_id.split('.').count() == 3 && token_id.starts_with("eyJ") {
+                    let why = "that is a token, and its id is asked for: `waypost token inspect` tells it";
+                    return Err(Refusal::BadRequest(why.to_owned()));
+                }
+                plain(Action::TokenRevoke { issuer, token_id })
+            }
             Self::Poll => Ok(None),
         }
     }

@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use url::{Host, Url};
 
 use super::outcome::{CliError, printable};
+use crate::admin::TOKEN_HEADER;
 use crate::app::SOCKET;
 
 /// From connecting to the last byte of the answer.
@@ -82,13 +83,8 @@ impl AdminClient {
             let text = format!("{url} is no http or https URL; write it like http://10.0.0.5:9180");
             return Err(CliError::Usage(text));
         }
-        let header = |token: &str| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| CliError::Usage("the token holds characters that no token has".to_owned()))?;
-            value.set_sensitive(true);
-            Ok(value)
-        };
-        Ok(Self::Remote(url.clone(), token.map(header).transpose()?))
+        let header = token.map(|token| secret(&format!("Bearer {token}"))).transpose()?;
+        Ok(Self::Remote(url.clone(), header))
     }
 
     /// Asks.
@@ -97,7 +93,19 @@ impl AdminClient {
     ///
     /// `No` where there is no such thing, `Unknown` where no answer came or the service is not well.
     pub async fn get(&self, target: &str) -> Result<Answer, CliError> {
-        self.ask(Method::GET, target, Bytes::new(), PATIENCE).await
+        self.ask(question(Method::GET, target, Bytes::new())?, PATIENCE).await
+    }
+
+    /// Asks how somebody who brings a token would be answered. It stands in a header of its own: `Authorization` is for
+    /// whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AdminClient::get`], and where the token cannot stand in a header.
+    pub async fn get_for(&self, target: &str, token: &str) -> Result<Answer, CliError> {
+        let mut request = question(Method::GET, target, Bytes::new())?;
+        request.headers_mut().insert(TOKEN_HEADER, secret(token)?);
+        self.ask(request, PATIENCE).await
     }
 
     /// Gives an order.
@@ -120,7 +128,7 @@ impl AdminClient {
         body: &Value,
         patience: Duration,
     ) -> Result<Answer, CliError> {
-        self.ask(Method::POST, target, body.to_string().into(), patience).await
+        self.ask(question(Method::POST, target, body.to_string().into())?, patience).await
     }
 
     /// Asks what the service answers only when it is so, or after `wait`: then with 504.
@@ -129,31 +137,23 @@ impl AdminClient {
     ///
     /// As for [`AdminClient::get`].
     pub async fn wait(&self, target: &str, wait: Duration) -> Result<Waited, CliError> {
-        match self.answered(Method::GET, target, Bytes::new(), wait + PATIENCE).await? {
+        match self.answered(question(Method::GET, target, Bytes::new())?, wait + PATIENCE).await? {
             (StatusCode::GATEWAY_TIMEOUT, body) => Ok(Waited::NotYet(Answer(body))),
             (status, body) => answer(status, body).map(Waited::Done),
         }
     }
 
-    async fn ask(
-        &self,
-        method: Method,
-        target: &str,
-        body: Bytes,
-        patience: Duration,
-    ) -> Result<Answer, CliError> {
-        let (status, body) = self.answered(method, target, body, patience).await?;
+    async fn ask(&self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Answer, CliError> {
+        let (status, body) = self.answered(request, patience).await?;
         answer(status, body)
     }
 
     async fn answered(
         &self,
-        method: Method,
-        target: &str,
-        body: Bytes,
+        request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<(StatusCode, Bytes), CliError> {
-        match tokio::time::timeout(patience, self.exchange(method, target, body)).await {
+        match tokio::time::timeout(patience, self.exchange(request)).await {
             Ok(Ok(answered)) => Ok(answered),
             Ok(Err(why)) => Err(self.silent(&why)),
             Err(_) => Err(self.silent(&format!("no answer within {} s", patience.as_secs()))),
@@ -175,23 +175,13 @@ impl AdminClient {
         })
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        target: &str,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), String> {
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
         let host = match self {
             Self::Local(_) => "localhost",
             Self::Remote(url, _) => &url[url::Position::BeforeHost..url::Position::AfterPort],
         };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header(HOST, host)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| error.to_string())?;
+        let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(HOST, host);
         let url = match self {
             Self::Local(socket) => {
                 let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
@@ -211,6 +201,19 @@ impl AdminClient {
         let connector = crate::fetch::connector().map_err(|error| error.to_string())?;
         send(connector.connect(name, stream).await.map_err(|error| error.to_string())?, request).await
     }
+}
+
+fn question(method: Method, target: &str, body: Bytes) -> Result<Request<Full<Bytes>>, CliError> {
+    let request = Request::builder().method(method).uri(target).header(CONTENT_TYPE, "application/json");
+    request.body(Full::new(body)).map_err(|error| CliError::Usage(format!("this cannot be asked: {error}")))
+}
+
+/// A token as a header's value.
+fn secret(text: &str) -> Result<HeaderValue, CliError> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| CliError::Usage("the token holds characters that no token has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn connect(url: &Url) -> std::io::Result<TcpStream> {

@@ -9,6 +9,8 @@ use url::{Position, Url};
 use super::outcome::{CliError, Exit, print, printable};
 use super::service::Service;
 use super::table::{Align, Table};
+use super::{span, token};
+use crate::model::{Clock, SystemClock};
 
 /// `waypost explain`
 #[derive(Debug, clap::Args)]
@@ -19,6 +21,9 @@ pub struct ExplainArgs {
     /// The client's address
     #[arg(long, value_name = "IP")]
     from: IpAddr,
+    /// The token that the client brings; - reads it from standard input, so that it does not stand in the shell's history
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
     #[command(flatten)]
     service: Service,
 }
@@ -28,6 +33,7 @@ struct Explanation {
     path: String,
     ip: String,
     client: Client,
+    caller: Option<Caller>,
     product: Option<String>,
     version: Option<String>,
     channel: Option<String>,
@@ -44,6 +50,26 @@ struct Client {
     region: Option<String>,
     location: Option<(f64, f64)>,
     network_rule: bool,
+}
+
+/// Who the client is by its token.
+#[derive(Debug, Deserialize)]
+struct Caller {
+    entitled_product: bool,
+    issuer: Option<String>,
+    token_id: Option<String>,
+    valid_until: Option<String>,
+    denial: Option<String>,
+    why: Option<String>,
+    rules: Vec<Rule>,
+}
+
+/// A rule that fits the token.
+#[derive(Debug, Deserialize)]
+struct Rule {
+    allow: String,
+    gives: Option<bool>,
+    lacks: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,7 +91,11 @@ struct Candidate {
 ///
 /// Where the service does not answer, or refuses the question.
 pub async fn run(args: ExplainArgs) -> Result<Exit, CliError> {
-    let answer = args.service.client()?.get(&target(&args.asked, args.from)).await?;
+    let (client, target) = (args.service.client()?, target(&args.asked, args.from));
+    let answer = match &args.token {
+        Some(given) => client.get_for(&target, &token::given(given)?).await?,
+        None => client.get(&target).await?,
+    };
     let explanation: Explanation = answer.read()?;
     match args.service.json {
         true => print(answer.text()),
@@ -107,6 +137,7 @@ fn page(explanation: &Explanation) -> String {
         text += &format!(" to {}", printable(location, 2000));
     }
     text.push('\n');
+    text += &explanation.caller.as_ref().map(caller).unwrap_or_default();
     if explanation.candidates.is_empty() {
         return text;
     }
@@ -135,6 +166,34 @@ fn page(explanation: &Explanation) -> String {
         ]);
     }
     text += &format!("\n{}", table.render());
+    text
+}
+
+fn caller(caller: &Caller) -> String {
+    let mut who: Vec<String> = Vec::new();
+    who.extend(caller.issuer.as_ref().map(|issuer| format!("by {}", printable(issuer, 200))));
+    who.extend(caller.token_id.as_ref().map(|id| format!("id {}", printable(id, 1100))));
+    let until = |moment: &String| format!("ends {}", span::relative(moment, SystemClock.now()));
+    who.extend(caller.valid_until.as_ref().map(until));
+    let mut text = match (who.is_empty(), caller.entitled_product) {
+        (false, _) => format!("token   {}\n", who.join(", ")),
+        (true, true) => "token   none that is believed\n".to_owned(),
+        (true, false) => String::new(),
+    };
+    let access = match (&caller.denial, &caller.why, caller.entitled_product) {
+        (Some(denial), Some(why), _) => format!("no: {} ({denial})", printable(why, 500)),
+        (_, _, true) => "yes, by the token".to_owned(),
+        (_, _, false) => "yes: the product is for everybody".to_owned(),
+    };
+    text += &format!("access  {access}\n");
+    for Rule { allow, gives, lacks } in &caller.rules {
+        let verdict = match (gives, lacks) {
+            (Some(true), _) => "gives this",
+            (Some(false), Some(lacks)) => &format!("does not fit: {lacks}"),
+            _ => "fits the token",
+        };
+        text += &format!("rule    {}: {}\n", printable(allow, 1000), printable(verdict, 100));
+    }
     text
 }
 

@@ -23,6 +23,7 @@ pub mod service;
 pub mod signals;
 pub mod span;
 pub mod table;
+pub mod token;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ Example:
     #[command(after_help = "\
 Examples:
   waypost explain /tool/stable/linux-amd64 --from 203.0.113.5
+  waypost explain /agent/stable/linux-amd64 --from 203.0.113.5 --token - < token
   waypost explain https://downloads.example.com/tool/1.8.2/tool.tar.gz --from 2001:db8::1 --json")]
     Explain(explain::ExplainArgs),
     /// Publishes releases at an origin folder
@@ -113,6 +115,9 @@ Examples:
   waypost origin accept --reason \"the origin was restored from last night's backup\""
     )]
     Origin(origin::OriginCommand),
+    /// Tokens that entitle to private downloads
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(token::TokenCommand),
     /// What mirrors hold, and orders to them
     #[command(subcommand, arg_required_else_help = true)]
     Mirror(mirror::MirrorCommand),
@@ -160,6 +165,7 @@ impl Cli {
             Command::Origin(command) => finish(origin::run(command)),
             Command::Audit(args) => finish(audit::run(args)),
             Command::Admin(command) => admin::run(command),
+            Command::Token(command) => finish(token::run(command)),
             Command::Replicate(args) => finish(replicate::run(*args)),
         };
         outcome

@@ -100,6 +100,14 @@ impl Grant {
         self.rights == Rights::Ticket
     }
 
+    /// The rules that fit the token; none for a ticket, which was sealed by them.
+    pub fn rules(&self) -> &[Arc<Allow>] {
+        match &self.rights {
+            Rights::Rules(rules) => rules,
+            Rights::Ticket => &[],
+        }
+    }
+
     /// Whether any rule speaks of a product.
     pub fn knows(&self, product: &ProductName) -> bool {
         match &self.rights {
@@ -143,7 +151,7 @@ impl Grant {
 }
 
 /// What keeps a rule from giving what is asked for.
-fn lacks(rule: &Allow, question: &Question<'_>) -> Option<Lacking> {
+pub fn lacks(rule: &Allow, question: &Question<'_>) -> Option<Lacking> {
     let checks: [(&dyn Fn() -> bool, Lacking); 6] = [
         (&|| rule.product.matches(question.product), Lacking::Product),
         (&|| rule.versions.as_ref().is_none_or(|range| range.has(question.version)), Lacking::Version),

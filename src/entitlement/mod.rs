@@ -24,11 +24,11 @@ use std::sync::Arc;
 
 pub use claims::Claims;
 pub use counts::{Counted, Counts, FileKey};
-pub use grant::{Grant, Lacking, Question};
+pub use grant::{Grant, Lacking, Question, lacks};
 pub use keys::{KeyError, KeySet};
 pub use presented::{Presented, SESSION_COOKIE, TICKET_PARAMETER};
 pub use remembered::REMEMBERED_MAX;
-pub use rules::Rules;
+pub use rules::{Rules, in_words};
 pub use ticket::{SealedFor, Tickets};
 pub use token::{Issuer, TOKEN_MAX, Token, decode};
 

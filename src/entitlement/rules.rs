@@ -1,11 +1,13 @@
 //! From claims to rights: the `[[entitlement]]` tables of one configuration.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{Claims, Grant, Token};
 use crate::config::{Allow, ClaimMatch, Entitlement};
+use crate::model::{IssuerId, RegionId};
 
 /// What tokens give their bearers.
 #[derive(Debug, Default)]
@@ -31,12 +33,36 @@ impl Rules {
 
     /// What a token gives by all rules whose claims it has.
     pub fn grant(&self, token: Token) -> Grant {
-        let fits = |rule: &&Rule| {
-            rule.issuer == token.issuer.index() && rule.when.iter().all(|when| matches(when, &token.claims))
-        };
-        let rules = self.0.iter().filter(fits).flat_map(|rule| rule.allow.iter().cloned()).collect();
+        let rules = self.fitting(token.issuer, &token.claims).cloned().collect();
         Grant::of_rules(token, rules)
     }
+
+    /// What an issuer's tokens with these claims give.
+    pub fn fitting(&self, issuer: IssuerId, claims: &Claims) -> impl Iterator<Item = &Arc<Allow>> {
+        let fits = move |rule: &&Rule| {
+            rule.issuer == issuer.index() && rule.when.iter().all(|when| matches(when, claims))
+        };
+        self.0.iter().filter(fits).flat_map(|rule| &rule.allow)
+    }
+}
+
+/// A part of what is given, in words for the operator: `agent, channels stable, versions >=1.0`. `region` names regions.
+pub fn in_words<N: fmt::Display>(allow: &Allow, region: impl Fn(RegionId) -> N) -> String {
+    fn listed<T: fmt::Display>(what: &str, names: impl Iterator<Item = T>) -> Option<String> {
+        let names: Vec<String> = names.map(|name| name.to_string()).collect();
+        (!names.is_empty()).then(|| format!("{what} {}", names.join(" ")))
+    }
+    let parts = [
+        Some(allow.product.to_string()),
+        listed("channels", allow.channels.iter()),
+        listed("versions", allow.versions.iter()),
+        listed("platforms", allow.platforms.iter()),
+        listed("regions", allow.regions.iter().map(|id| region(*id))),
+        allow.from.map(|from| format!("from {from}")),
+        allow.until.map(|until| format!("until {until}")),
+        allow.assets.map(|count| format!("at most {count} files")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Whether the claim, or an element of it where it is a list, has one of the wanted values. What is no text, number or

@@ -41,6 +41,6 @@ pub use exports::hosts_json;
 pub use guarded::Passage;
 pub use headers::templates;
 pub use problem::problem;
-pub use refused::{SESSION_PATH, refusal};
+pub use refused::{SESSION_PATH, refusal, status_of};
 pub use resolve::{Found, Meaning, Missing, Target};
 pub use session::{FORM_MAX, begin as begin_session};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 
 use crate::config::{Access, Config, IssuerKeys};
-use crate::entitlement::{KeyError, KeySet, Rules, Tickets};
+use crate::entitlement::{Entitlements, Issuer, KeyError, KeySet, Rules, Tickets};
 use crate::links::{Signer, SignerError};
 use crate::model::ProductName;
 
@@ -86,6 +86,16 @@ impl Believed {
 fn entitled(config: &Config) -> HashSet<ProductName> {
     let entitled = config.products.iter().filter(|product| product.access == Access::Entitled);
     entitled.map(|product| product.name.clone()).collect()
+}
+
+impl Believed {
+    /// What tokens are held against, as far as files tell: keys that are fetched and revocations are not known.
+    pub fn entitlements(&self, config: &Config) -> Entitlements {
+        let issuers = config.issuers.iter().zip(&self.keys);
+        let issuers = issuers.map(|(issuer, keys)| Issuer::new(issuer, keys.clone())).collect();
+        let (rules, tickets) = (Arc::clone(&self.rules), Arc::clone(&self.tickets));
+        Entitlements::new(issuers, rules, Arc::default(), tickets, Arc::default())
+    }
 }
 
 fn keys_of(keys: &IssuerKeys) -> Result<Option<Arc<KeySet>>, BelievedError> {

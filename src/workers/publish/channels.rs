@@ -16,6 +16,7 @@ use crate::store::Action;
 
 use super::mirrors::MirrorState;
 use super::releases::Known;
+use super::wanted::is_guarded;
 use super::world::World;
 
 /// A mirror that has been down for this long does not hold a release up.
@@ -333,10 +334,13 @@ impl World {
         all.filter(|one| self.state_counts(one.mirror, one.state, now)).collect()
     }
 
-    /// Tells which mirrors are up and hold every asset of a release.
+    /// Tells which mirrors are up, hold every asset of a release, and may serve it.
     pub(super) fn holding<'w>(&'w self, id: &'w ReleaseId) -> impl Fn(&Counted<'_>) -> bool + 'w {
-        let whole = self.whole_on(id);
+        let (whole, entitled) = (self.whole_on(id), self.is_entitled(&id.product));
         move |one| {
+            if entitled && !is_guarded(one.mirror) {
+                return false;
+            }
             let is_whole = |state: &MirrorState| {
                 let holds = whole.map(|whole| whole.has(one.id) && state.standing.state == State::Healthy);
                 debug_assert!(

@@ -101,7 +101,7 @@ fn is_young(known: &Known, time: Duration, now: Timestamp) -> bool {
 }
 
 /// Whether a mirror gives its files only to those who were sent to it, or can be reached by nobody else.
-fn is_guarded(mirror: &Mirror) -> bool {
+pub(super) fn is_guarded(mirror: &Mirror) -> bool {
     mirror.private || mirror.sign.is_some()
 }
 
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Whether a product is for entitled callers only.
-    fn is_entitled(&self, product: &ProductName) -> bool {
+    pub(super) fn is_entitled(&self, product: &ProductName) -> bool {
         self.prepared.believed.entitled.contains(product)
     }
 
