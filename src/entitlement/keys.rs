@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse,
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::config::JwtAlgorithm;
@@ -23,7 +25,7 @@ pub enum KeyError {
     /// Too long.
     #[error("is longer than a JWK set may be (1 MiB)")]
     TooLong,
-    /// No JSON of that shape.
+    /// No JSON of that shape; where it is not, and never what stands there: a file may hold a secret instead.
     #[error("is no JWK set (RFC 7517 section 5): {0}")]
     NoSet(String),
     /// No key in it can be used.
@@ -61,10 +63,13 @@ impl KeySet {
         if text.len() > SET_MAX {
             return Err(KeyError::TooLong);
         }
-        let set: RawSet = serde_json::from_slice(text).map_err(|error| KeyError::NoSet(error.to_string()))?;
+        let no_set = |error: serde_json::Error| {
+            KeyError::NoSet(format!("line {}, column {}", error.line(), error.column()))
+        };
+        let set: RawSet = serde_json::from_slice(text).map_err(no_set)?;
         // A key of a kind that is not known does not spoil the others.
-        let keys =
-            set.keys.into_iter().take(KEYS_MAX).filter_map(|raw| serde_json::from_value::<Jwk>(raw).ok());
+        let keys = set.keys.into_iter().take(KEYS_MAX).filter(|raw| !is_private(raw));
+        let keys = keys.filter_map(|raw| serde_json::from_value::<Jwk>(raw).ok());
         let keys: Box<[Key]> = keys.filter_map(|jwk| usable(&jwk)).collect();
         match keys.is_empty() {
             true => Err(KeyError::Empty),
@@ -101,6 +106,11 @@ impl KeySet {
         self.keys.iter().filter(fits).filter(speaks).map(|key| &key.key)
     }
 
+    /// Whether a key has this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// How many keys can be used.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -129,9 +139,20 @@ struct RawSet {
     keys: Vec<serde_json::Value>,
 }
 
+/// A private key in a published set is everybody's: nothing that it signs is believed.
+fn is_private(raw: &serde_json::Value) -> bool {
+    raw.get("d").is_some()
+}
+
+/// Whether a key is for verifying signatures, as far as it says what it is for (RFC 7517 sections 4.2 and 4.3).
+fn verifies(key: &CommonParameters) -> bool {
+    key.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        && key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))
+}
+
 /// A public key that is for signatures.
 fn usable(jwk: &Jwk) -> Option<Key> {
-    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
+    if !verifies(&jwk.common) {
         return None;
     }
     let mut algorithms = match &jwk.algorithm {
@@ -145,7 +166,9 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         ],
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => vec![Algorithm::ES256],
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => vec![Algorithm::ES384],
-        AlgorithmParameters::OctetKeyPair(_) => vec![Algorithm::EdDSA],
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            vec![Algorithm::EdDSA]
+        }
         // A secret in a public set is none.
         _ => return None,
     };

@@ -1,6 +1,7 @@
 //! Where a request carries its token.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use data_encoding::BASE64;
 use http::HeaderMap;
@@ -12,7 +13,7 @@ pub const SESSION_COOKIE: &str = "waypost_token";
 pub const TICKET_PARAMETER: &str = "ticket";
 
 /// What a request carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// Nothing.
     Nothing,
@@ -22,6 +23,18 @@ pub enum Presented<'a> {
     Cookie(&'a str),
     /// Something in the header that carries no token: another scheme, or two headers.
     Unusable,
+}
+
+/// Where it stands, and never the token.
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Header(_) => "Header",
+            Self::Cookie(_) => "Cookie",
+            Self::Unusable => "Unusable",
+        })
+    }
 }
 
 impl<'a> Presented<'a> {

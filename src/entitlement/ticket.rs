@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{Disbelief, Grant};
 use crate::model::{Denial, ProductName, Timestamp, Version};
 
-/// Longest ticket that is looked at, in bytes.
-const TICKET_MAX: usize = 2048;
+/// Longest ticket that is looked at, in bytes: those that are sealed here are shorter, however long the token's id.
+const TICKET_MAX: usize = 4096;
 /// What this seal is for, so that the same secret cannot be made to seal something else.
 const PURPOSE: &str = "waypost ticket 1";
 

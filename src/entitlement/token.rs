@@ -17,6 +17,8 @@ use crate::model::{Denial, IssuerId, Timestamp};
 
 /// Longest token that is looked at, in bytes. Identity providers' tokens have 1 to 4 KB.
 pub const TOKEN_MAX: usize = 8 * 1024;
+/// Longest id of a token, in bytes: counts, revocations, tickets and the record carry it.
+const TOKEN_ID_MAX: usize = 256;
 /// Most keys that are tried for a token that names none.
 const TRIED_MAX: usize = 10;
 
@@ -55,6 +57,11 @@ impl Issuer {
             token_id: issuer.token_id.as_str().into(),
             keys,
         }
+    }
+
+    /// Whether a token is for one of its audiences.
+    fn is_meant_by(&self, claims: &Claims) -> bool {
+        claims.get("aud").is_some_and(|aud| is_for(aud, &self.audiences))
     }
 }
 
@@ -115,13 +122,17 @@ pub(super) fn verify(issuers: &[Issuer], token: &str, now: Timestamp) -> Result<
     let unknown = |reason| Disbelief { reason, issuer: None };
     let name = parts.claims.text("iss").ok_or(unknown(Denial::MissingClaim))?;
     let named = (0..).zip(issuers).filter(|(_, issuer)| *issuer.issuer == *name);
-    // One name may be configured twice, for two audiences.
+    // One name may be configured twice, for two audiences: the refusal that counts is that of the one the token is for,
+    // because it is that one's keys that may have to be fetched.
     let mut refused = unknown(Denial::UnknownIssuer);
     for (id, issuer) in named {
         let id = IssuerId(id);
         match verify_by(issuer, id, &parts, now) {
             Ok(token) => return Ok(token),
-            Err(reason) => refused = Disbelief { reason, issuer: Some(id) },
+            Err(reason) if refused.issuer.is_none() || issuer.is_meant_by(&parts.claims) => {
+                refused = Disbelief { reason, issuer: Some(id) };
+            }
+            Err(_) => {}
         }
     }
     Err(refused)
@@ -142,12 +153,15 @@ fn verify_by(issuer: &Issuer, id: IssuerId, parts: &Parts<'_>, now: Timestamp) -
         ),
         None => Timestamp::from_millis(i64::MIN),
     };
-    let token_id = match claims.at(&issuer.token_id) {
+    let token_id: Option<Box<str>> = match claims.at(&issuer.token_id) {
         Some(Value::String(id)) => Some(id.as_str().into()),
         Some(Value::Number(id)) => Some(id.to_string().into()),
         Some(_) => return Err(Denial::MissingClaim),
         None => None,
     };
+    if token_id.as_ref().is_some_and(|id| id.len() > TOKEN_ID_MAX) {
+        return Err(Denial::TooLarge);
+    }
     let token = Token { issuer: id, token_id, valid_from: from, valid_until: until, claims: claims.clone() };
     valid_at(from, until, now).map(|()| token)
 }
@@ -166,7 +180,11 @@ fn check_signature(issuer: &Issuer, parts: &Parts<'_>) -> Result<(), Denial> {
     let allowed = issuer.algorithms.iter().find(|(name, _)| *name == named);
     let (_, algorithm) = *allowed.ok_or(Denial::WrongAlgorithm)?;
     let keys = issuer.keys.as_deref().ok_or(Denial::NoKeys)?;
-    let key_id = parts.header.text("kid");
+    let key_id = match parts.header.get("kid") {
+        Some(Value::String(id)) => Some(id.as_str()),
+        Some(_) => return Err(Denial::Malformed),
+        None => None,
+    };
     let mut tried = 0;
     for key in keys.candidates(key_id, algorithm).take(TRIED_MAX) {
         tried += 1;
@@ -175,7 +193,12 @@ fn check_signature(issuer: &Issuer, parts: &Parts<'_>) -> Result<(), Denial> {
             return Ok(());
         }
     }
-    Err(if tried == 0 { Denial::UnknownKey } else { Denial::BadSignature })
+    match tried {
+        // The key is there, and is for something else: fetching it again would not help.
+        0 if key_id.is_some_and(|id| keys.has(id)) => Err(Denial::WrongAlgorithm),
+        0 => Err(Denial::UnknownKey),
+        _ => Err(Denial::BadSignature),
+    }
 }
 
 /// A text, or a list that holds it (RFC 7519 section 4.1.3).

@@ -281,6 +281,10 @@ impl<'s> Visit<'_, 's> {
             Target::Sums => metadata(documents::sums(self.snapshot, release, &given)),
             Target::VersionText => metadata(super::lists::version(self.snapshot, release)),
             Target::Sha256(asset) => metadata(super::lists::sha256(self.snapshot, release.asset(asset))),
+            // Whoever comes with the ticket is not counted again.
+            Target::File(asset) if self.wants_ticket() && !self.takes(grant, release, asset) => {
+                self.refuse_count(grant, found)
+            }
             Target::File(asset) if self.wants_ticket() => metadata(self.ticket(grant, release, asset)),
             Target::File(asset) | Target::Metalink(asset) => {
                 let answer = self.deliver(caller, found, asset);
@@ -350,8 +354,7 @@ impl<'s> Visit<'_, 's> {
             };
         }
         if !self.takes(grant, release, asset) {
-            let refused = Refused { reason: Denial::Count, issuer: Some(grant.issuer), hidden: false };
-            return self.refuse(refused, &Ok(Meaning::Release(found)), Duration::ZERO);
+            return self.refuse_count(grant, found);
         }
         passage.hands_out = true;
         let (response, outcome) = match as_list {
@@ -369,6 +372,11 @@ impl<'s> Visit<'_, 's> {
         let facts =
             Facts { outcome, mirror: Some(pick.mirror).filter(|_| outcome == Outcome::Redirected), ..facts };
         Answer { response, facts, passage: Some(Box::new(passage)) }
+    }
+
+    fn refuse_count(&self, grant: &Grant, found: Found<'s>) -> Answer<'s> {
+        let refused = Refused { reason: Denial::Count, issuer: Some(grant.issuer), hidden: false };
+        self.refuse(refused, &Ok(Meaning::Release(found)), Duration::ZERO)
     }
 
     /// Counts a file where the grant counts them. A token that nothing tells from others takes none.
