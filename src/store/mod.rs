@@ -14,6 +14,7 @@
 //!
 //! All calls block, on disk where they write. One thread owns the [`Store`].
 
+mod access;
 mod deliveries;
 mod error;
 mod folder;
@@ -29,6 +30,7 @@ use std::path::Path;
 
 use crate::model::Sha256;
 
+pub use access::{AccessNote, KnownKeys};
 pub use deliveries::{Deliveries, Delivery};
 pub use error::StoreError;
 pub use observation::{BODY_MAX, KnownManifest, Observation};
@@ -39,7 +41,7 @@ pub use stored_copies::{ReleaseCopies, StoredCopies};
 use folder::Folder;
 use journal::Journal;
 use order::Sealed;
-use sqlite::{Contents, Database, Fate};
+use sqlite::{Database, Fate};
 
 /// The open store. Dropping it lets the folder go.
 #[derive(Debug)]
@@ -95,9 +97,7 @@ impl Store {
         }
         let last = history.keys().last().copied().unwrap_or(0);
         let orders = history.values().map(|sealed| sealed.order.clone()).collect();
-        let Contents { manifests, standings, copies, examined, blocks, singles, .. } = contents;
-        let loaded =
-            Loaded { orders, manifests, standings, copies, examined, blocks, singles, notes, state_lost };
+        let loaded = Loaded { orders, notes, state_lost, ..contents.into() };
         Ok((Self { journal, database, last, _folder: folder }, loaded))
     }
 

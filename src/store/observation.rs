@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::AccessNote;
 use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
 
 /// Largest body of an observation, in bytes.
@@ -88,6 +89,8 @@ pub enum Observation {
         /// Its value.
         body: Vec<u8>,
     },
+    /// Something of tokens and of those who issue them.
+    Access(AccessNote),
     /// A mirror left the configuration: its standing and its copies go.
     MirrorGone {
         /// Which mirror.
@@ -100,6 +103,7 @@ impl Observation {
     pub(super) fn body_len(&self) -> usize {
         match self {
             Self::Manifest(manifest) => manifest.body.len(),
+            Self::Access(note) => note.body_len(),
             Self::Standing { body, .. }
             | Self::Copies { body, .. }
             | Self::Examined { body, .. }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{KnownManifest, Order, StoredCopies};
-use crate::model::{MirrorName, ProductName, Sha256, Version};
+use super::{KnownKeys, KnownManifest, Order, StoredCopies};
+use crate::entitlement::Counted;
+use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
 
 /// Everything the store holds, as it was when it was opened.
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ pub struct Loaded {
     pub blocks: Vec<Sha256>,
     /// Things of which there is one, by name.
     pub singles: Vec<(String, Vec<u8>)>,
+    /// Issuers' keys as they were fetched last.
+    pub issuer_keys: Vec<KnownKeys>,
+    /// Files that tokens have taken, and when that was written down.
+    pub counted: Vec<(Counted, Timestamp)>,
     /// What was found amiss and repaired, for the log.
     pub notes: Vec<OpenNote>,
     /// The folder was in use before, and neither the database nor the journal is whole any more: orders are lost.

@@ -1,6 +1,7 @@
 //! The database: embedded SQLite. Another database takes this place by having the same three
 //! methods: `open`, `insert_orders` and `record`.
 
+mod access;
 #[cfg(test)]
 mod tests;
 
@@ -12,15 +13,19 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 use super::order::{Sealed, Unreadable};
-use super::{Folder, KnownManifest, Observation, OpenNote, ReleaseCopies, StoreError, StoredCopies};
+use super::{
+    Folder, KnownKeys, KnownManifest, Loaded, Observation, OpenNote, ReleaseCopies, StoreError, StoredCopies,
+};
+use crate::entitlement::Counted;
 use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
 
 const NAME: &str = "waypost.db";
 /// Scripts that each take the schema one version further; `user_version` counts those that were run.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("schema/0001_orders_and_observations.sql"),
     include_str!("schema/0002_examined_blocks_singles.sql"),
     include_str!("schema/0003_numbered_copies.sql"),
+    include_str!("schema/0004_issuer_keys_and_counts.sql"),
 ];
 
 /// The database, open.
@@ -40,6 +45,26 @@ pub(super) struct Contents {
     pub examined: Vec<(ProductName, Version, Vec<u8>)>,
     pub blocks: Vec<Sha256>,
     pub singles: Vec<(String, Vec<u8>)>,
+    pub issuer_keys: Vec<KnownKeys>,
+    pub counted: Vec<(Counted, Timestamp)>,
+}
+
+impl From<Contents> for Loaded {
+    fn from(contents: Contents) -> Self {
+        let Contents { manifests, standings, copies, examined, blocks, singles, .. } = contents;
+        let Contents { issuer_keys, counted, .. } = contents;
+        Self {
+            manifests,
+            standings,
+            copies,
+            examined,
+            blocks,
+            singles,
+            issuer_keys,
+            counted,
+            ..Self::default()
+        }
+    }
 }
 
 /// What was found in the database's place.
@@ -158,6 +183,8 @@ impl Database {
             })?,
             singles: self
                 .rows("SELECT name, body FROM singles", |row| Some((text(row, 0)?, bytes(row, 1)?)))?,
+            issuer_keys: self.rows(access::KEYS, access::keys)?,
+            counted: self.rows(access::COUNTED, access::counted)?,
         })
     }
 
@@ -421,6 +448,7 @@ fn write(transaction: &Transaction<'_>, observation: &Observation) -> rusqlite::
             "INSERT INTO singles (name, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = ?2",
             params![name, body],
         ),
+        Observation::Access(note) => access::write(transaction, note),
         Observation::MirrorGone { mirror } => {
             let mirror = params![mirror.as_str()];
             run("DELETE FROM standings WHERE mirror = ?1", mirror)?;

@@ -115,7 +115,8 @@ impl Recorded {
             Observation::Examined { .. }
             | Observation::Blocks { .. }
             | Observation::BlocksGone { .. }
-            | Observation::Single { .. } => {}
+            | Observation::Single { .. }
+            | Observation::Access(_) => {}
         }
     }
 }

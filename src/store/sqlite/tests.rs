@@ -6,8 +6,11 @@ use std::os::unix::fs::FileExt;
 use rusqlite::Connection;
 
 use super::MIGRATIONS;
+use crate::entitlement::{Counted, FileKey};
 use crate::model::{MirrorName, ProductName, Timestamp, Version};
-use crate::store::{Action, NewOrder, Observation, OpenNote, Order, Store, StoreError, StoredCopies};
+use crate::store::{
+    AccessNote, Action, KnownKeys, NewOrder, Observation, OpenNote, Order, Store, StoreError, StoredCopies,
+};
 
 fn drain(reason: String) -> NewOrder {
     let action = Action::MirrorDrain { mirror: MirrorName::new("fra").unwrap() };
@@ -139,10 +142,19 @@ fn a_database_of_any_older_schema_is_brought_up_to_date_with_all_it_holds() {
         database.execute_batch(&MIGRATIONS[..schema].concat()).unwrap();
         database.pragma_update(None, "user_version", schema as i64).unwrap();
         database.execute("INSERT INTO orders VALUES (1, ?1)", [line]).unwrap();
-        let rows = "INSERT INTO standings VALUES ('fra', x'010203');
-            INSERT INTO copies VALUES ('fra', 'tool', '1.0', 'v1.0', x'04'), ('sin', 'tool', '1.0', 'v1.0', x'0506'),
-                ('fra', 'tool', '2.0', '2.0', x'07');";
-        database.execute_batch(rows).unwrap();
+        let copies_then = match schema {
+            1..=2 => {
+                "INSERT INTO copies VALUES ('fra', 'tool', '1.0', 'v1.0', x'04'), ('sin', 'tool', '1.0', 'v1.0', x'0506'),
+                    ('fra', 'tool', '2.0', '2.0', x'07');"
+            }
+            _ => {
+                "INSERT INTO mirrors VALUES (1, 'fra'), (2, 'sin');
+                 INSERT INTO releases VALUES (1, 'tool', '1.0'), (2, 'tool', '2.0');
+                 INSERT INTO copies VALUES (1, 1, x'04'), (1, 2, x'0506'), (2, 1, x'07');"
+            }
+        };
+        database.execute_batch("INSERT INTO standings VALUES ('fra', x'010203');").unwrap();
+        database.execute_batch(copies_then).unwrap();
         drop(database);
         let (mut store, loaded) = Store::open(folder.path()).unwrap();
         assert_eq!((loaded.orders, loaded.notes), (vec![order], vec![]), "schema {schema}");
@@ -200,4 +212,39 @@ fn rows_of_what_is_gone_leave_nothing_behind() {
         steps[0].contains("(release=? AND mirror=?)"),
         "a mirror's rows are not looked for in all: {steps:?}"
     );
+}
+
+#[test]
+fn issuers_keys_and_counts_are_kept_until_they_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    let at = Timestamp::from_millis;
+    let keys = |issuer: &str, body: &'static [u8], fetched_at| KnownKeys {
+        issuer: issuer.to_owned(),
+        url: "https://ci.example/jwks".to_owned(),
+        fetched_at: at(fetched_at),
+        body: body.into(),
+    };
+    let counted = |token_id: &str, file| Counted {
+        issuer: "ci".into(),
+        token_id: token_id.into(),
+        file: FileKey([file; 16]),
+    };
+    let count = |token_id, file, when| AccessNote::Counted { counted: counted(token_id, file), at: at(when) };
+    let batch = [
+        AccessNote::Keys(keys("ci", b"first", 1)),
+        AccessNote::Keys(keys("ci", b"second", 2)),
+        AccessNote::Keys(keys("qa", b"other", 1)),
+        AccessNote::KeysGone { issuer: "qa".to_owned() },
+        count("a", 1, 10),
+        count("a", 2, 20),
+        count("a", 2, 30),
+        count("b", 1, 15),
+        AccessNote::CountedGone { before: at(15) },
+    ];
+    store.record(&batch.map(Observation::Access)).unwrap();
+    drop(store);
+    let (_, loaded) = Store::open(folder.path()).unwrap();
+    assert_eq!(loaded.issuer_keys, [keys("ci", b"second", 2)]);
+    assert_eq!(loaded.counted, [(counted("a", 2), at(20)), (counted("b", 1), at(15))]);
 }
