@@ -170,6 +170,7 @@ impl App {
             fetcher,
             reload: Arc::new(Notify::new()),
             poll: Arc::clone(&poll),
+            keys: Arc::clone(&keys),
             config: Arc::clone(&config),
         };
         let handler = Public {

@@ -22,7 +22,7 @@ use crate::redirect::{
 use crate::server::{Connection, Handler, Peer, Scheme};
 use crate::snapshot::{Published, Snapshot};
 use crate::store::{Deliveries, Delivery};
-use crate::workers::{KeyLooks, Status};
+use crate::workers::{KeyLook, KeyLooks, Status};
 
 /// How long a request waits for an issuer's keys to be fetched, because it names one that is not known.
 const KEYS_WITHIN: Duration = Duration::from_secs(3);
@@ -71,8 +71,8 @@ impl Occasion for Moment<'_> {
 enum Reaction {
     /// This is the answer.
     Answer(Response<Body>),
-    /// The issuer of this name may have published another key.
-    LookForKeys(String),
+    /// The issuer may have published another key.
+    LookForKeys(Arc<KeyLook>),
     /// This is the answer once it is recorded.
     Record(Box<(Delivery, Response<Body>)>),
 }
@@ -102,7 +102,7 @@ impl Public {
             log(snapshot, &inquiry, &answer.facts, denial, answer.response.status());
         }
         match reaction {
-            Some(Waits::ForKeys(issuer)) => Reaction::LookForKeys(issuer),
+            Some(Waits::ForKeys(keys)) => Reaction::LookForKeys(keys),
             Some(Waits::ForRecord(delivery)) => Reaction::Record(Box::new((delivery, answer.response))),
             None => Reaction::Answer(answer.response),
         }
@@ -121,7 +121,7 @@ impl Public {
         let outcome = passage.denial.map_or("granted", Denial::as_str);
         self.metrics.access.checked(product, issuer.unwrap_or_default(), outcome, passage.took);
         if let (Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) = (passage.denial, issuer) {
-            return Some(Waits::ForKeys(issuer.to_owned()));
+            return self.keys.of(issuer).map(Waits::ForKeys);
         }
         let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
         let delivery = delivery(snapshot, inquiry, &answer.facts, &passage, issuer)?;
@@ -137,10 +137,10 @@ impl Public {
         self: Arc<Self>,
         request: Request<Incoming>,
         connection: Connection,
-        issuer: String,
+        keys: Arc<KeyLook>,
     ) -> Response<Body> {
-        let looked = timeout(KEYS_WITHIN, self.keys.of(&issuer).look_again()).await;
-        tracing::debug!(issuer, in_time = looked.is_ok(), "looked for a key");
+        let looked = timeout(KEYS_WITHIN, keys.look_again()).await;
+        tracing::debug!(in_time = looked.is_ok(), "looked for a key");
         match self.respond(&request, &connection) {
             Reaction::Answer(response) => response,
             Reaction::Record(waiting) => self.recorded(&request, &connection, *waiting).await,
@@ -210,7 +210,7 @@ impl Public {
 
 /// What an answer waits for.
 enum Waits {
-    ForKeys(String),
+    ForKeys(Arc<KeyLook>),
     ForRecord(Delivery),
 }
 
@@ -333,8 +333,8 @@ impl Handler for Public {
         }
         match self.respond(&request, &connection) {
             Reaction::Answer(response) => Answering::Now(Some(response)),
-            Reaction::LookForKeys(issuer) => {
-                Answering::Later(Box::pin(public(self).after_keys(request, connection, issuer)))
+            Reaction::LookForKeys(keys) => {
+                Answering::Later(Box::pin(public(self).after_keys(request, connection, keys)))
             }
             Reaction::Record(waiting) => {
                 let public = public(self);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
 
 use super::families::Maker;
+use crate::model::{KeyFault, Timestamp};
 
 /// From 100 ns, a token that is remembered, to 1 ms.
 const BUCKETS: &[f64] = &[1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3];
@@ -19,8 +20,8 @@ pub struct AccessMetrics {
     /// Keys that are believed, by `issuer`.
     pub keys: IntGaugeVec,
     /// When an issuer's keys were last fetched, in seconds since 1970, by `issuer`.
-    pub keys_fetched: IntGaugeVec,
-    /// Fetches of keys, by `issuer`, `outcome` (ok, or the reason of the failure).
+    pub keys_fetched_at: IntGaugeVec,
+    /// Fetches of keys, by `issuer`, `outcome` (ok, or a [`KeyFault`]).
     pub key_fetches: IntCounterVec,
     /// Lines of the record, by `outcome` (written, lost).
     pub deliveries: IntCounterVec,
@@ -40,14 +41,14 @@ impl AccessMetrics {
                 BUCKETS,
             ),
             keys: make.gauges("waypost_issuer_keys", "Keys of an issuer that are believed", &["issuer"]),
-            keys_fetched: make.gauges(
+            keys_fetched_at: make.gauges(
                 "waypost_issuer_keys_fetched_timestamp_seconds",
                 "When an issuer's keys were last fetched",
                 &["issuer"],
             ),
             key_fetches: make.counters(
                 "waypost_issuer_key_fetches_total",
-                "Fetches of issuers' keys, by outcome (ok, or the reason of the failure)",
+                "Fetches of issuers' keys, by outcome (ok, or why not)",
                 &["issuer", "outcome"],
             ),
             deliveries: make.counters(
@@ -55,6 +56,30 @@ impl AccessMetrics {
                 "Records of what was given to whom, by outcome (written, lost)",
                 &["outcome"],
             ),
+        }
+    }
+
+    /// An issuer's keys were fetched, or why not.
+    pub fn keys_fetched(&self, issuer: &str, outcome: Result<(), KeyFault>) {
+        let outcome = outcome.map_or_else(KeyFault::as_str, |()| "ok");
+        self.key_fetches.with_label_values(&[issuer, outcome]).inc();
+    }
+
+    /// How many keys of an issuer are believed, and when they were fetched where they are.
+    pub fn show_keys(&self, issuer: &str, keys: usize, fetched_at: Option<Timestamp>) {
+        self.keys.with_label_values(&[issuer]).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        match fetched_at {
+            Some(at) => self.keys_fetched_at.with_label_values(&[issuer]).set(at.as_millis() / 1000),
+            None => drop(self.keys_fetched_at.remove_label_values(&[issuer])),
+        }
+    }
+
+    /// An issuer left. That there is nothing to remove is no error.
+    pub fn forget_issuer(&self, issuer: &str) {
+        drop(self.keys.remove_label_values(&[issuer]));
+        drop(self.keys_fetched_at.remove_label_values(&[issuer]));
+        for outcome in KeyFault::ALL.iter().map(|fault| fault.as_str()).chain(["ok"]) {
+            drop(self.key_fetches.remove_label_values(&[issuer, outcome]));
         }
     }
 

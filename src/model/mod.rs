@@ -24,7 +24,7 @@ pub use mirror::{AssetIndex, IssuerId, MirrorId, MirrorSet, RegionId};
 pub use name::{AssetPath, BadName, ChannelName, MirrorName, ProductName, RegionName, TierName};
 pub use network::client_network;
 pub use platform::{BadPlatform, Platform};
-pub use reason::{Check, CopyFault, Denial, Exclusion, OriginFault, Role, SignatureState};
+pub use reason::{Check, CopyFault, Denial, Exclusion, KeyFault, OriginFault, Role, SignatureState};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use version::{BadVersion, Version};
 pub use version_range::{BadVersionRange, VersionRange};

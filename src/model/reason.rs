@@ -201,6 +201,22 @@ reasons! {
 }
 
 reasons! {
+    /// Why an issuer's keys were not fetched. The last good ones stay.
+    KeyFault {
+        /// Nobody answered, or not in time.
+        Unreachable = "unreachable",
+        /// Another status than 200.
+        UnexpectedStatus = "unexpected_status",
+        /// The answer is longer than a JWK set may be.
+        TooLong = "too_long",
+        /// It is no JWK set.
+        Invalid = "invalid",
+        /// No key in it can verify tokens.
+        NoUsableKey = "no_usable_key",
+    }
+}
+
+reasons! {
     /// What is known of an asset's signature.
     SignatureState {
         /// It has none.

@@ -192,10 +192,14 @@ pub enum Listed {
 /// The keys of an issuer, as its JWK set has them.
 #[derive(Debug, Clone)]
 pub struct FetchedKeys {
+    /// Whose: the issuer's name.
+    pub issuer: String,
     /// Where they were fetched from.
     pub url: Url,
     /// They.
     pub keys: Arc<KeySet>,
+    /// The set as it was read.
+    pub body: Bytes,
     /// When.
     pub at: Timestamp,
 }
@@ -211,8 +215,6 @@ pub enum Fact {
     Verified(Verified),
     /// A release's folder on a mirror was listed, or could not be.
     Listed(FolderListed),
-    /// An issuer's keys were fetched.
-    Keys(FetchedKeys),
     /// The configuration or a GeoIP database changed.
     Reloaded(Box<Prepared>),
     /// Time passed.
@@ -317,6 +319,8 @@ pub enum Call {
     Report(Topic, oneshot::Sender<Report>),
     /// An operator's order: durable before it is answered.
     Order(Box<Instruction>, oneshot::Sender<Result<Order, Refused>>),
+    /// An issuer's keys were fetched; answered when they are published.
+    Keys(Box<FetchedKeys>, oneshot::Sender<()>),
     /// Orders below a number, the newest first, at most so many: the audit.
     Orders(u64, usize, oneshot::Sender<Result<Vec<Order>, String>>),
     /// What a mirror is to hold.

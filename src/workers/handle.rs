@@ -12,7 +12,7 @@ use crate::config;
 use crate::model::MirrorName;
 use crate::store::Order;
 
-use super::fact::{Call, Fact, Instruction, NextWork, OriginLook, ProbeTarget, Probed, Refused};
+use super::fact::{Call, Fact, FetchedKeys, Instruction, NextWork, OriginLook, ProbeTarget, Probed, Refused};
 use super::inventory::NextListing;
 use super::replication::{MirrorFiles, Needed};
 use super::report::{Report, Topic};
@@ -97,6 +97,11 @@ impl Handle {
         self.ask(|reply| Call::NextListing(mirror.clone(), reply)).await.flatten()
     }
 
+    /// Tells of an issuer's keys; they are published when this returns. `None` once the writer has stopped.
+    pub async fn keys(&self, keys: FetchedKeys) -> Option<()> {
+        self.ask(|reply| Call::Keys(Box::new(keys), reply)).await
+    }
+
     /// Gives an order; durable when this returns.
     ///
     /// # Errors
@@ -165,10 +170,20 @@ impl Status {
 pub struct KeyLooks(Mutex<HashMap<String, Arc<KeyLook>>>);
 
 impl KeyLooks {
-    /// The one of an issuer.
-    pub fn of(&self, issuer: &str) -> Arc<KeyLook> {
+    /// From now on there are those of these issuers, in this order. Whoever waits for one that stays goes on waiting.
+    pub fn renew<'i>(&self, issuers: impl Iterator<Item = &'i str>) -> Vec<Arc<KeyLook>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(issuer.to_owned()).or_default())
+        let mut before = std::mem::take(&mut *all);
+        let look = |issuer: &str| {
+            let look = before.remove(issuer).unwrap_or_default();
+            Arc::clone(all.entry(issuer.to_owned()).or_insert(look))
+        };
+        issuers.map(look).collect()
+    }
+
+    /// The one of an issuer; `None` where its keys are not fetched.
+    pub fn of(&self, issuer: &str) -> Option<Arc<KeyLook>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned()
     }
 }
 

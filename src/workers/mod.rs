@@ -1,15 +1,17 @@
 //! The control plane: supervised background tasks that send facts to one writer, which records and publishes them.
 //!
 //! `origin` reads manifests, `probe` asks whether mirrors are there, `verify` hashes what they serve (`examine` and
-//! `signature` look on), `inventory` lists what lies there, `notify` tells what is missing, `reload` watches files and
-//! signals; `publish` is the writer. `fact`, `replication` and `report` are what they say to each other, `handle` how;
-//! `supervise` starts the mirrors' tasks, `prepare` compiles a configuration for all of them, `believed` reads its keys.
+//! `signature` look on), `inventory` lists what lies there, `notify` tells what is missing, `issuers` fetches keys, `reload`
+//! watches files and signals; `publish` is the writer. `fact`, `replication` and `report` are what they say to each other,
+//! `handle` how; `supervise` starts the mirrors' tasks, `prepare` compiles a configuration for all of them, `believed` reads
+//! its keys.
 
 pub mod believed;
 mod examine;
 pub mod fact;
 pub mod handle;
 pub mod inventory;
+mod issuers;
 pub mod notify;
 pub mod origin;
 pub mod prepare;
@@ -22,5 +24,5 @@ mod signature;
 pub mod supervise;
 pub mod verify;
 
-pub use handle::{Handle, KeyLooks, Status, Wakers};
+pub use handle::{Handle, KeyLook, KeyLooks, Status, Wakers};
 pub use prepare::{PrepareError, Prepared};

@@ -16,10 +16,10 @@ use crate::server::TlsStore;
 use crate::tasks::Shutdown;
 
 use super::fact::Fact;
-use super::handle::Status;
-use super::origin;
+use super::handle::{KeyLooks, Status};
 use super::prepare::Prepared;
 use super::supervise::{Common, Mirrors, fetcher};
+use super::{issuers, origin};
 
 /// How often files are looked at for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -78,6 +78,8 @@ pub struct Supervisor {
     pub reload: Arc<Notify>,
     /// Wakes the look at the origin.
     pub poll: Arc<Notify>,
+    /// Where issuers' keys are asked for.
+    pub keys: Arc<KeyLooks>,
 }
 
 /// What is to come into force.
@@ -149,8 +151,9 @@ impl Supervisor {
         Mirrors::start(&self.config, &self.fetcher, &self.common, &self.status.changed)
     }
 
+    /// What reads the origin, and issuers' keys.
     fn start_origin(&self) -> JoinSet<()> {
-        let mut running = JoinSet::new();
+        let mut running = issuers::start(&self.config, &self.fetcher, &self.common, &self.keys);
         let Common { handle, metrics, .. } = self.common.clone();
         let (origin, fetcher, poll) = (self.config.origin.clone(), self.fetcher.clone(), self.poll.clone());
         running.spawn(origin::run(origin, fetcher, handle, poll, metrics));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, OriginAt};
+use crate::config::{Config, IssuerKeys, OriginAt};
 use crate::fetch::{Fetcher, FetcherError, NamedHosts, Pace};
 use crate::metrics::Metrics;
 use crate::model::Clock;
@@ -41,7 +41,11 @@ pub fn fetcher(config: &Config) -> Result<Fetcher, FetcherError> {
         OriginAt::Url(url) => Some(url),
         OriginAt::Folder(_) => None,
     };
-    let named = NamedHosts::of(config.mirrors.iter().map(|mirror| &mirror.url).chain(origin));
+    let key_sets = config.issuers.iter().filter_map(|issuer| match &issuer.keys {
+        IssuerKeys::Jwks { url, .. } => Some(url),
+        IssuerKeys::JwksFile(_) | IssuerKeys::Secrets(_) => None,
+    });
+    let named = NamedHosts::of(config.mirrors.iter().map(|mirror| &mirror.url).chain(origin).chain(key_sets));
     Fetcher::new(&config.outgoing, named)
 }
 

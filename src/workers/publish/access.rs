@@ -1,93 +1,191 @@
-//! Who may have what: the keys that are believed now, and the tokens that are not.
+//! Who may have what: the keys that are believed now, the tokens that are not, and what was counted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
-use crate::config::IssuerKeys;
-use crate::entitlement::{Counts, Entitlements, Issuer, KeySet, Revoked};
+use crate::config::{Issuer as Configured, IssuerKeys};
+use crate::entitlement::{Counted, Counts, Entitlements, Issuer, KeySet, Revoked};
+use crate::metrics::AccessMetrics;
 use crate::model::Timestamp;
+use crate::store::{AccessNote, KnownKeys, Observation};
 use crate::workers::fact::{FetchedKeys, Refused};
 use crate::workers::prepare::Prepared;
 
 use super::world::World;
 
+/// How long it is known which files a token has taken. Tokens seldom say how long their ids mean the same, so that their
+/// time cannot bound it; what a token took longer ago than this does not count at the next start.
+const COUNTED_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// An issuer's keys as they were fetched.
+#[derive(Debug)]
+struct Fetched {
+    url: Url,
+    keys: Arc<KeySet>,
+    at: Timestamp,
+}
+
 /// What is known beside the configuration, and what is published of both.
 #[derive(Debug)]
 pub(super) struct AccessState {
-    /// Keys by where they were fetched from, and when that was.
-    fetched: HashMap<Url, (Arc<KeySet>, Timestamp)>,
+    /// Keys that were fetched, by the issuer's name: of configured issuers, from where they say, and not too old.
+    fetched: BTreeMap<String, Fetched>,
     revoked: Arc<Revoked>,
     counts: Arc<Counts>,
     /// What is published.
     pub entitlements: Arc<Entitlements>,
+    /// Issuers whose gauges are shown, and whether what they show is old.
+    shown: BTreeSet<String>,
+    gauges_are_old: bool,
 }
 
 impl AccessState {
-    /// Nothing was fetched or revoked yet.
+    /// Nothing was fetched, revoked or counted yet.
     pub fn new(prepared: &Prepared) -> Self {
-        let (fetched, revoked, counts) = (HashMap::new(), Arc::default(), Arc::default());
+        let (fetched, revoked, counts) = (BTreeMap::new(), Arc::default(), Arc::default());
         let entitlements = Arc::new(entitlements(prepared, &fetched, &revoked, &counts));
-        Self { fetched, revoked, counts, entitlements }
+        Self { fetched, revoked, counts, entitlements, shown: BTreeSet::new(), gauges_are_old: true }
     }
+}
+
+/// The keys of each configured issuer, in their order.
+fn keys<'a>(
+    prepared: &'a Prepared,
+    fetched: &'a BTreeMap<String, Fetched>,
+) -> impl Iterator<Item = (&'a Configured, Option<&'a Arc<KeySet>>)> {
+    prepared.config.issuers.iter().zip(&prepared.believed.keys).map(|(issuer, read)| {
+        let keys = match issuer.keys {
+            IssuerKeys::Jwks { .. } => fetched.get(&issuer.name).map(|fetched| &fetched.keys),
+            IssuerKeys::JwksFile(_) | IssuerKeys::Secrets(_) => read.as_ref(),
+        };
+        (issuer, keys)
+    })
 }
 
 fn entitlements(
     prepared: &Prepared,
-    fetched: &HashMap<Url, (Arc<KeySet>, Timestamp)>,
+    fetched: &BTreeMap<String, Fetched>,
     revoked: &Arc<Revoked>,
     counts: &Arc<Counts>,
 ) -> Entitlements {
-    let believed = &prepared.believed;
-    let keys_of = |at: usize, keys: &IssuerKeys| match keys {
-        IssuerKeys::Jwks { url, .. } => fetched.get(url).map(|(keys, _)| Arc::clone(keys)),
-        IssuerKeys::JwksFile(_) | IssuerKeys::Secrets(_) => believed.keys.get(at).cloned().flatten(),
-    };
-    let issuers = prepared.config.issuers.iter().enumerate();
-    let issuers = issuers.map(|(at, issuer)| Issuer::new(issuer, keys_of(at, &issuer.keys))).collect();
-    let (rules, tickets) = (Arc::clone(&believed.rules), Arc::clone(&believed.tickets));
+    let issuers = keys(prepared, fetched).map(|(issuer, keys)| Issuer::new(issuer, keys.cloned())).collect();
+    let (rules, tickets) = (Arc::clone(&prepared.believed.rules), Arc::clone(&prepared.believed.tickets));
     Entitlements::new(issuers, rules, Arc::clone(revoked), tickets, Arc::clone(counts))
+}
+
+/// How old an issuer's keys may become; `None` where it is not configured, or its keys are not fetched from there.
+fn max_age(prepared: &Prepared, issuer: &str, from: &Url) -> Option<Duration> {
+    let configured = prepared.config.issuers.iter().find(|configured| configured.name == issuer)?;
+    match &configured.keys {
+        IssuerKeys::Jwks { url, max_age, .. } => (url == from).then_some(*max_age),
+        IssuerKeys::JwksFile(_) | IssuerKeys::Secrets(_) => None,
+    }
 }
 
 impl World {
     /// Makes anew what is published: all that was remembered of tokens is forgotten with it.
-    pub(super) fn renew_access(&mut self) {
+    pub(super) fn renew_entitlements(&mut self) {
         let AccessState { fetched, revoked, counts, .. } = &self.access;
         self.access.entitlements = Arc::new(entitlements(&self.prepared, fetched, revoked, counts));
+    }
+
+    fn touch_access(&mut self) {
+        self.access.gauges_are_old = true;
         self.views.touch_access();
     }
 
+    /// Takes in what was known before the restart.
+    pub(super) fn load_access(
+        &mut self,
+        keys: Vec<KnownKeys>,
+        counted: Vec<(Counted, Timestamp)>,
+        now: Timestamp,
+    ) {
+        for KnownKeys { issuer, url, fetched_at, body } in keys {
+            // What cannot be read any more is fetched again.
+            if let (Ok(url), Ok(keys)) = (Url::parse(&url), KeySet::from_jwks(&body)) {
+                self.access.fetched.insert(issuer, Fetched { url, keys: Arc::new(keys), at: fetched_at });
+            }
+        }
+        self.forget_old_keys(now);
+        let is_old = |at: &Timestamp| now.since(*at) > COUNTED_FOR;
+        if counted.iter().any(|(_, at)| is_old(at)) {
+            let before = now.as_millis().saturating_sub(COUNTED_FOR.as_millis() as i64);
+            self.note_access(AccessNote::CountedGone { before: Timestamp::from_millis(before) });
+        }
+        let counted = counted.into_iter().filter(|(_, at)| !is_old(at)).map(|(counted, _)| counted);
+        self.access.counts.restore(counted);
+    }
+
+    fn note_access(&mut self, note: AccessNote) {
+        self.dirty.other.push(Observation::Access(note));
+    }
+
     /// An issuer's keys were fetched. The same keys again only become younger.
-    pub(super) fn keys_were_fetched(&mut self, FetchedKeys { url, keys, at }: FetchedKeys) {
-        let before = self.access.fetched.insert(url, (Arc::clone(&keys), at));
-        if !before.is_some_and(|(before, _)| before.same(&keys)) {
-            self.renew_access();
+    pub(super) fn keys_were_fetched(&mut self, fetched: FetchedKeys) {
+        let FetchedKeys { issuer, url, keys, body, at } = fetched;
+        if max_age(&self.prepared, &issuer, &url).is_none() {
+            return;
+        }
+        let (name, from) = (issuer.clone(), url.to_string());
+        self.note_access(AccessNote::Keys(KnownKeys { issuer: name, url: from, fetched_at: at, body }));
+        self.access.gauges_are_old = true;
+        let before = self.access.fetched.insert(issuer, Fetched { url, keys: Arc::clone(&keys), at });
+        if !before.is_some_and(|before| before.keys.same(&keys)) {
+            self.touch_access();
         }
     }
 
-    /// Keys that are older than their issuer's keys may become are not believed any more.
+    /// Keys that are older than their issuer's keys may become are not believed any more, nor those of an issuer that is
+    /// not configured so any more. A clock that has gone back makes keys old as well.
     pub(super) fn forget_old_keys(&mut self, now: Timestamp) {
-        let ages = self.prepared.config.issuers.iter().filter_map(|issuer| match &issuer.keys {
-            IssuerKeys::Jwks { url, max_age, .. } => Some((url, *max_age)),
-            IssuerKeys::JwksFile(_) | IssuerKeys::Secrets(_) => None,
-        });
-        let too_old = |(url, max_age)| {
-            let (_, at) = self.access.fetched.get(url)?;
-            (now.since(*at) > max_age).then(|| Url::clone(url))
+        let prepared = &self.prepared;
+        let is_old = |(issuer, fetched): &(&String, &Fetched)| {
+            max_age(prepared, issuer, &fetched.url).is_none_or(|max_age| now.apart(fetched.at) > max_age)
         };
-        let old: Vec<Url> = ages.filter_map(too_old).collect();
-        if old.is_empty() {
+        let old: Vec<_> =
+            self.access.fetched.iter().filter(is_old).map(|(issuer, _)| issuer.clone()).collect();
+        for issuer in old {
+            self.access.fetched.remove(&issuer);
+            self.note_access(AccessNote::KeysGone { issuer });
+            self.touch_access();
+        }
+    }
+
+    /// The configuration changed.
+    pub(super) fn reload_access(&mut self, now: Timestamp) {
+        self.forget_old_keys(now);
+        self.touch_access();
+    }
+
+    /// Files that were counted since this was last asked are to be written down: a crash forgets those of a second.
+    pub(super) fn write_counts_down(&mut self, now: Timestamp) {
+        for counted in self.access.counts.drain() {
+            self.note_access(AccessNote::Counted { counted, at: now });
+        }
+    }
+
+    /// Shows what is believed of whom, and nothing more of issuers that left.
+    pub(super) fn show_issuers(&mut self, metrics: &AccessMetrics) {
+        if !std::mem::take(&mut self.access.gauges_are_old) {
             return;
         }
-        old.iter().for_each(|url| drop(self.access.fetched.remove(url)));
-        self.renew_access();
+        let before = std::mem::take(&mut self.access.shown);
+        for (issuer, keys) in keys(&self.prepared, &self.access.fetched) {
+            let fetched_at = self.access.fetched.get(&issuer.name).map(|fetched| fetched.at);
+            metrics.show_keys(&issuer.name, keys.map_or(0, |keys| keys.len()), fetched_at);
+            self.access.shown.insert(issuer.name.clone());
+        }
+        before.difference(&self.access.shown).for_each(|issuer| metrics.forget_issuer(issuer));
     }
 
     /// A token is not believed any more.
     pub(super) fn revoke(&mut self, issuer: &str, token_id: &str) {
         Arc::make_mut(&mut self.access.revoked).insert((issuer.to_owned(), token_id.to_owned()));
-        self.renew_access();
+        self.touch_access();
     }
 
     /// Whether somebody of this name is configured.

@@ -69,8 +69,23 @@ pub struct Writer {
     pub clock: Arc<dyn Clock>,
 }
 
-/// An order that waits for its round to be published.
-type Acknowledgement = (oneshot::Sender<Result<Order, Refused>>, Order);
+/// Somebody who waits for the round to be published.
+enum Acknowledgement {
+    /// With an order.
+    Order(oneshot::Sender<Result<Order, Refused>>, Order),
+    /// With an issuer's keys.
+    Keys(oneshot::Sender<()>),
+}
+
+impl Acknowledgement {
+    /// Whoever asked may have gone; the order stands.
+    fn give(self) {
+        match self {
+            Self::Order(reply, order) => drop(reply.send(Ok(order))),
+            Self::Keys(reply) => drop(reply.send(())),
+        }
+    }
+}
 
 impl Writer {
     /// Works until all senders are gone.
@@ -89,10 +104,7 @@ impl Writer {
             self.status
                 .looks
                 .send_if_modified(|looks| std::mem::replace(&mut looks.published, published) != published);
-            for (reply, order) in acknowledgements {
-                // Whoever asked may have gone; the order stands.
-                let _ = reply.send(Ok(order));
-            }
+            acknowledgements.into_iter().for_each(Acknowledgement::give);
         }
         self.settle(&mut replaced);
     }
@@ -149,9 +161,13 @@ impl Writer {
                 let _ = reply.send(orders);
             }
             Message::Call(Call::Order(instruction, reply)) => match self.order(*instruction) {
-                Ok(order) => acknowledgements.push((reply, order)),
+                Ok(order) => acknowledgements.push(Acknowledgement::Order(reply, order)),
                 Err(refused) => drop(reply.send(Err(refused))),
             },
+            Message::Call(Call::Keys(keys, reply)) => {
+                self.world.keys_were_fetched(*keys);
+                acknowledgements.push(Acknowledgement::Keys(reply));
+            }
         }
     }
 
@@ -222,6 +238,7 @@ impl Writer {
             let moves = self.world.due_moves(now);
             self.carry_out(moves);
         }
+        self.world.write_counts_down(now);
         let Effects { observations, wake } = self.world.take_effects();
         if !observations.is_empty() {
             match self.store.record(&observations) {
@@ -242,6 +259,7 @@ impl Writer {
             before.into_iter().for_each(|before| replaced.keep(before));
             self.status.changed.send_replace(());
         }
+        self.world.show_issuers(&self.metrics.access);
         replaced.free();
         self.wakers.wake(&wake);
     }

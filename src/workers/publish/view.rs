@@ -133,7 +133,9 @@ impl World {
             self.views.hosts = hosts_json(&self.prepared.mirrors, &self.views.availability);
         }
         self.renew_products();
-        self.views.old_access = false;
+        if std::mem::take(&mut self.views.old_access) {
+            self.renew_entitlements();
+        }
         self.views.generation += 1;
         let prepared = &self.prepared;
         Some(Snapshot {

@@ -151,6 +151,7 @@ impl World {
             access: AccessState::new(&prepared),
             prepared,
         };
+        world.load_access(loaded.issuer_keys, loaded.counted, now);
         world.releases.keys().for_each(|id| world.views.touch_release(id));
         world.load_blocks(loaded.blocks);
         world.await_examinations();
@@ -171,7 +172,6 @@ impl World {
             Fact::Verified(verified) => self.copy_was_hashed(verified, now),
             Fact::Reloaded(prepared) => self.reload(prepared, now),
             Fact::Listed(listed) => self.folder_was_listed(listed, now),
-            Fact::Keys(keys) => self.keys_were_fetched(keys),
             Fact::Tick => self.forget_old_keys(now),
         }
     }
@@ -229,7 +229,7 @@ impl World {
         let keys = |prepared: &Prepared| prepared.config.origin.trusted_keys.clone();
         let keys_changed = keys(&self.prepared) != keys(&prepared);
         self.prepared = prepared;
-        self.renew_access();
+        self.reload_access(now);
         self.adopt_mirrors(now);
         if keys_changed {
             self.keys_from = self.epoch;
