@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use waypost::app::AppError;
+use waypost::config::Config;
 
-use super::Site;
 use super::mirror::Behaviour;
 use super::plan::{MirrorPlan, Plan, ReleasePlan};
+use super::{Amend, Site};
 
 /// A site that is being described.
 pub struct Builder {
@@ -18,6 +19,7 @@ pub struct Builder {
     pub(super) stopped: Vec<String>,
     pub(super) unreadable_origin: bool,
     pub(super) files: Vec<(String, Vec<u8>)>,
+    pub(super) amend: Option<Amend>,
 }
 
 /// Two mirrors far apart with `tool` 1.0 on both, and a channel that waits for all mirrors.
@@ -100,6 +102,12 @@ impl Builder {
         self
     }
 
+    /// What is made of the configuration at every start.
+    pub fn amend(mut self, amend: impl Fn(&mut Config) + Send + 'static) -> Self {
+        self.amend = Some(Box::new(amend));
+        self
+    }
+
     /// The origin cannot be read until [`Site::restore_origin`].
     pub fn unreadable_origin(mut self) -> Self {
         self.unreadable_origin = true;
@@ -128,6 +136,7 @@ impl Builder {
             plan: self.plan,
             mirrors: BTreeMap::new(),
             certificates: String::new(),
+            amend: self.amend,
             running: None,
         };
         for name in site.plan.mirrors.keys().cloned().collect::<Vec<_>>() {

@@ -44,6 +44,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use waypost::app::{App, AppError};
+use waypost::config::Config;
 use waypost::model::SystemClock;
 use waypost::store::StoreError;
 use waypost::tasks::{Trigger, shutdown};
@@ -113,8 +114,12 @@ pub struct Site {
     pub plan: Plan,
     mirrors: BTreeMap<String, Mirror>,
     certificates: String,
+    amend: Option<Amend>,
     running: Option<Running>,
 }
+
+/// What a test makes of the configuration at every start, beyond its text. A reload reads the text alone.
+pub type Amend = Box<dyn Fn(&mut Config) + Send>;
 
 impl Site {
     pub fn builder() -> Builder {
@@ -133,6 +138,7 @@ impl Site {
             stopped: Vec::new(),
             unreadable_origin: false,
             files: Vec::new(),
+            amend: None,
         }
     }
 
@@ -279,8 +285,11 @@ impl Site {
     pub async fn run(&mut self) -> Result<(), AppError> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let loaded = waypost::config::parse(&self.plan.text(self.dir()), &self.config_file())
+        let mut loaded = waypost::config::parse(&self.plan.text(self.dir()), &self.config_file())
             .unwrap_or_else(|problems| panic!("{problems}"));
+        if let Some(amend) = &self.amend {
+            amend(&mut loaded.config);
+        }
         let file = self.config_file();
         let bound = runtime.spawn(App::bind(loaded, Some(file), Arc::new(SystemClock))).await.unwrap();
         let app = match bound {
