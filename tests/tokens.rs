@@ -1,6 +1,8 @@
 //! Tokens, tickets and keys of strangers: what is believed, and the reason for which everything else is not.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "tokens/ages.rs"]
+mod ages;
 #[path = "tokens/algorithms.rs"]
 mod algorithms;
 #[path = "tokens/clock.rs"]
