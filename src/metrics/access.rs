@@ -5,7 +5,6 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
 
 use super::families::Maker;
-use crate::model::{KeyFault, Timestamp};
 
 /// From 100 ns, a token that is remembered, to 1 ms.
 const BUCKETS: &[f64] = &[1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3];
@@ -21,7 +20,7 @@ pub struct AccessMetrics {
     pub keys: IntGaugeVec,
     /// When an issuer's keys were last fetched, in seconds since 1970, by `issuer`.
     pub keys_fetched_at: IntGaugeVec,
-    /// Fetches of keys, by `issuer`, `outcome` (ok, or a [`KeyFault`]).
+    /// Fetches of keys, by `issuer`, `outcome` (ok, or the `KeyFault`).
     pub key_fetches: IntCounterVec,
     /// Lines of the record, by `outcome` (written, lost).
     pub deliveries: IntCounterVec,
@@ -59,26 +58,20 @@ impl AccessMetrics {
         }
     }
 
-    /// An issuer's keys were fetched, or why not.
-    pub fn keys_fetched(&self, issuer: &str, outcome: Result<(), KeyFault>) {
-        let outcome = outcome.map_or_else(KeyFault::as_str, |()| "ok");
-        self.key_fetches.with_label_values(&[issuer, outcome]).inc();
-    }
-
-    /// How many keys of an issuer are believed, and when they were fetched where they are.
-    pub fn show_keys(&self, issuer: &str, keys: usize, fetched_at: Option<Timestamp>) {
+    /// How many keys of an issuer are believed, and when they were fetched, in seconds since 1970, where they are.
+    pub fn show_keys(&self, issuer: &str, keys: usize, fetched_at: Option<i64>) {
         self.keys.with_label_values(&[issuer]).set(i64::try_from(keys).unwrap_or(i64::MAX));
         match fetched_at {
-            Some(at) => self.keys_fetched_at.with_label_values(&[issuer]).set(at.as_millis() / 1000),
+            Some(at) => self.keys_fetched_at.with_label_values(&[issuer]).set(at),
             None => drop(self.keys_fetched_at.remove_label_values(&[issuer])),
         }
     }
 
-    /// An issuer left. That there is nothing to remove is no error.
-    pub fn forget_issuer(&self, issuer: &str) {
+    /// An issuer left; `outcomes` are all that fetches may have. That there is nothing to remove is no error.
+    pub fn forget_issuer<'o>(&self, issuer: &str, outcomes: impl Iterator<Item = &'o str>) {
         drop(self.keys.remove_label_values(&[issuer]));
         drop(self.keys_fetched_at.remove_label_values(&[issuer]));
-        for outcome in KeyFault::ALL.iter().map(|fault| fault.as_str()).chain(["ok"]) {
+        for outcome in outcomes {
             drop(self.key_fetches.remove_label_values(&[issuer, outcome]));
         }
     }

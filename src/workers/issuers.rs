@@ -30,6 +30,14 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// The longest of these waits.
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// What metrics call a fetch that went well.
+const FETCHED: &str = "ok";
+
+/// Everything that metrics call a fetch.
+pub(super) fn outcomes() -> impl Iterator<Item = &'static str> {
+    KeyFault::ALL.iter().map(|fault| fault.as_str()).chain([FETCHED])
+}
+
 /// Starts a task for every issuer whose keys are fetched.
 pub(super) fn start(config: &Config, fetcher: &Fetcher, common: &Common, looks: &KeyLooks) -> JoinSet<()> {
     let fetched = config.issuers.iter().filter_map(|issuer| match &issuer.keys {
@@ -69,8 +77,9 @@ impl KeyFetcher {
                 Ok(fetched) => fetched,
                 Err(_) => Err((KeyFault::Unreachable, format!("no whole answer within {DEADLINE:?}"))),
             };
-            let outcome = fetched.as_ref().map(drop).map_err(|(fault, _)| *fault);
-            self.common.metrics.access.keys_fetched(&self.issuer, outcome);
+            let outcome = fetched.as_ref().map_or_else(|(fault, _)| fault.as_str(), |_| FETCHED);
+            let fetches = &self.common.metrics.access.key_fetches;
+            fetches.with_label_values(&[self.issuer.as_str(), outcome]).inc();
             let pause = match fetched {
                 Ok((keys, body)) => {
                     if self.publish(keys, body).await.is_none() {

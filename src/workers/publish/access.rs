@@ -12,6 +12,7 @@ use crate::metrics::AccessMetrics;
 use crate::model::Timestamp;
 use crate::store::{AccessNote, KnownKeys, Observation};
 use crate::workers::fact::{FetchedKeys, Refused};
+use crate::workers::issuers::outcomes;
 use crate::workers::prepare::Prepared;
 
 use super::world::World;
@@ -175,11 +176,12 @@ impl World {
         }
         let before = std::mem::take(&mut self.access.shown);
         for (issuer, keys) in keys(&self.prepared, &self.access.fetched) {
-            let fetched_at = self.access.fetched.get(&issuer.name).map(|fetched| fetched.at);
+            let fetched_at =
+                self.access.fetched.get(&issuer.name).map(|fetched| fetched.at.as_millis() / 1000);
             metrics.show_keys(&issuer.name, keys.map_or(0, |keys| keys.len()), fetched_at);
             self.access.shown.insert(issuer.name.clone());
         }
-        before.difference(&self.access.shown).for_each(|issuer| metrics.forget_issuer(issuer));
+        before.difference(&self.access.shown).for_each(|issuer| metrics.forget_issuer(issuer, outcomes()));
     }
 
     /// A token is not believed any more.
