@@ -5,6 +5,8 @@
 mod ages;
 #[path = "tokens/algorithms.rs"]
 mod algorithms;
+#[path = "tokens/answers.rs"]
+mod answers;
 #[path = "tokens/clock.rs"]
 mod clock;
 #[path = "tokens/guarded.rs"]

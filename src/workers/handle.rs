@@ -223,3 +223,19 @@ impl Wakers {
         mirrors.iter().filter_map(|mirror| all.get(mirror)).for_each(|notify| notify.notify_one());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_issuers_whose_keys_are_fetched_are_waited_for_and_those_that_stay_keep_who_waits() {
+        let looks = KeyLooks::default();
+        assert!(looks.of("ci").is_none());
+        let first = looks.renew(["ci", "qa"].into_iter());
+        assert!(Arc::ptr_eq(&first[0], &looks.of("ci").unwrap()));
+        let second = looks.renew(["new", "ci"].into_iter());
+        assert!(Arc::ptr_eq(&first[0], &second[1]) && Arc::ptr_eq(&first[0], &looks.of("ci").unwrap()));
+        assert!(looks.of("qa").is_none() && looks.of("new").is_some());
+    }
+}

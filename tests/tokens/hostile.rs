@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use waypost::config::JwtAlgorithm::Es256;
-use waypost::entitlement::{Entitlements, Issuer, TOKEN_MAX};
+use waypost::entitlement::{Entitlements, Issuer, Presented, TOKEN_MAX};
 use waypost::model::Denial;
 
 use crate::signer::{AUD, ISS, NOW, P256, RSA, Signer};
@@ -268,7 +268,11 @@ fn nothing_of_a_token_is_told_by_what_it_leads_to() {
     let token = P256.token("ES256", "k1", &claims(json!({ "sub": "somebody-private" })));
     let grant = believing.grant(&token, now()).unwrap();
     let refused = believing.grant(&with("{}"), now()).unwrap_err();
-    let told = format!("{grant:?} {believing:?} {refused:?}");
+    let mut headers = http::HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let presented = Presented::of(&headers);
+    assert!(matches!(presented, Presented::Header(_)));
+    let told = format!("{grant:?} {believing:?} {refused:?} {presented:?}");
     for part in token.split('.') {
         assert!(!told.contains(part));
     }
