@@ -50,6 +50,7 @@
 //! - What becomes of a withdrawn release? `workers/publish/withdrawals.rs`.
 //! - What should a mirror hold, what lies there? `workers/publish/wanted.rs`, `inventory.rs`; copying it: [`replicate`].
 //! - How far is a release? `workers/publish/propagation.rs`, and the scorecard in `workers/publish/gate/`.
+//! - Whose tokens are believed now? `workers/issuers.rs` fetches keys, `workers/publish/access.rs` says how long they hold.
 //! - What survives a crash? [`store`]; how a start makes the world of it: `workers/publish/remembered.rs`.
 //! - What does a request cost, and how does that not grow? `redirect/headers.rs` and `lines.rs`, `routing/spread.rs`,
 //!   `client/ranges.rs`, `metrics/durations.rs`; `load-tests/run` measures it.

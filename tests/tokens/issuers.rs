@@ -1,8 +1,9 @@
 //! Issuers that publish their keys: rotation, floods, outages, and what is published instead of keys.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_of::join_all;
 use serde_json::json;
 
 use crate::guarded::{FILE, Guarded, OFTEN, SELDOM, Terms, token};
@@ -10,29 +11,20 @@ use crate::signer::{Signer, jwks};
 use crate::site::EU;
 use crate::site::mirror::Behaviour;
 
-mod futures_of {
-    //! Many requests at once.
-    use std::future::Future;
-
-    /// Waits for all, which run side by side.
-    pub async fn join_all<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
-        let mut all: Vec<_> = all.into_iter().map(Box::pin).collect();
-        let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();
-        std::future::poll_fn(|context| {
-            for (future, done) in all.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
-                if let std::task::Poll::Ready(output) = future.as_mut().poll(context) {
-                    *done = Some(output);
-                }
+/// Waits for all, which run side by side.
+async fn side_by_side<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = all.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, done) in all.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
             }
-            if done.iter().all(Option::is_some) {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
-        })
-        .await;
-        done.into_iter().flatten().collect()
-    }
+        }
+        if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 #[tokio::test]
@@ -46,7 +38,7 @@ async fn a_flood_of_unknown_key_ids_is_one_fetch() {
     for round in 0..4 {
         let tokens: Vec<_> = (0..100).map(|n| token(&forger, &format!("forged-{round}-{n}"), "t")).collect();
         let asking = tokens.iter().map(|token| guarded.status(FILE, token)).collect();
-        assert_eq!(join_all(asking).await, [401; 100]);
+        assert_eq!(side_by_side(asking).await, [401; 100]);
     }
     assert_eq!(guarded.publisher.looks().len() - before, 1, "one fetch, not four hundred");
     assert_eq!(guarded.status(FILE, &good).await, 302);
@@ -61,7 +53,7 @@ async fn the_first_request_with_a_new_key_is_answered_with_it_and_those_with_the
     guarded.until_status(&of_old, 302).await;
     guarded.publisher.put("jwks", jwks(&[new.jwk("new"), old.jwk("old")]));
     let asking = (0..60).map(|n| guarded.status(FILE, if n % 3 == 0 { &of_new } else { &of_old })).collect();
-    assert_eq!(join_all(asking).await, [302; 60]);
+    assert_eq!(side_by_side(asking).await, [302; 60]);
 }
 
 #[tokio::test]
