@@ -12,13 +12,13 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{Admin, Door};
 use crate::client::Proxies;
-use crate::config::{Config, Limits, Loaded};
+use crate::config::{Access, Config, Limits, Loaded};
 use crate::fetch::FetcherError;
 use crate::metrics::Metrics;
 use crate::model::{Clock, Timestamp};
 use crate::server::{BindError, Server, TlsError, TlsStore};
 use crate::snapshot::Published;
-use crate::store::{Store, StoreError};
+use crate::store::{Deliveries, Store, StoreError};
 use crate::tasks::{Shutdown, Tasks, shutdown};
 use crate::workers::handle::{Message, channel};
 use crate::workers::publish::{Remembered, World, Writer};
@@ -80,6 +80,7 @@ pub struct App {
     admin: Vec<(Server, Admin)>,
     supervisor: Supervisor,
     writer: std::thread::JoinHandle<()>,
+    recorder: Option<std::thread::JoinHandle<()>>,
     status: Arc<Status>,
 }
 
@@ -131,6 +132,7 @@ impl App {
             socket,
         };
 
+        let (deliveries, recorder) = record(&config, &metrics, &clock)?;
         let (handle, messages) = channel();
         let (wakers, poll) = (Arc::new(Wakers::default()), Arc::new(Notify::new()));
         let keys = Arc::new(KeyLooks::default());
@@ -157,7 +159,8 @@ impl App {
             let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
             let (published, handle, status) = (published.clone(), handle.clone(), status.clone());
             let (metrics, clock, poll) = (metrics.clone(), clock.clone(), poll.clone());
-            Admin { door, published, handle, status, metrics, clock, poll, listeners }
+            let deliveries = deliveries.clone();
+            Admin { door, published, handle, status, metrics, clock, poll, listeners, deliveries }
         };
         let mut admins = vec![(local, plane(Door::Socket))];
         admins.extend(admin.map(|server| (server, plane(Door::Network(Arc::clone(&status.admin))))));
@@ -179,13 +182,14 @@ impl App {
             clock,
             metrics,
             keys,
-            deliveries: None,
+            deliveries,
             record_all: config.audit.required,
             access_log: config.log.access,
             session: config.tickets.session,
         };
         let drain = config.server.drain;
-        Ok(Self { addresses, drain, public: (public, handler), admin: admins, supervisor, writer, status })
+        let public = (public, handler);
+        Ok(Self { addresses, drain, public, admin: admins, supervisor, writer, recorder, status })
     }
 
     /// What was bound.
@@ -245,13 +249,25 @@ impl App {
         {
             tracing::error!(%error, "the workers ended badly");
         }
-        // All senders are gone with the workers and the admin planes; the writer ends by itself.
-        let writer = self.writer;
-        match tokio::task::spawn_blocking(move || writer.join()).await {
-            Ok(Ok(())) => outcome,
-            _ => Err(AppError::Died("publish".to_owned())),
+        // All senders are gone with the workers and the planes; the threads that write end by themselves.
+        for (name, thread) in [("publish", Some(self.writer)), ("deliveries", self.recorder)] {
+            let Some(thread) = thread else { continue };
+            let Ok(Ok(())) = tokio::task::spawn_blocking(move || thread.join()).await else {
+                return Err(AppError::Died(name.to_owned()));
+            };
         }
+        outcome
     }
+}
+
+/// The record of deliveries, and the thread that writes it. A file that cannot be written is found out at the start where
+/// there is anything to record.
+type Recording = (Option<Deliveries>, Option<std::thread::JoinHandle<()>>);
+
+fn record(config: &Config, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Result<Recording, StoreError> {
+    let at_once = config.products.iter().any(|product| product.access == Access::Entitled);
+    let records = &metrics.access.deliveries;
+    Ok(Deliveries::start(&config.audit, at_once, records, Arc::clone(clock))?.unzip())
 }
 
 /// Reads GeoIP databases away from the runtime's threads.

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::model::{Clock, MirrorName, ProductName, Role};
 use crate::server::{Connection, Handler, ServerCounters};
 use crate::snapshot::Published;
+use crate::store::Deliveries;
 use crate::workers::report::Topic;
 use crate::workers::{Handle, Status};
 
@@ -49,6 +50,8 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     /// Wakes the look at the origin.
     pub poll: Arc<Notify>,
+    /// Where deliveries are recorded; `None`: nowhere.
+    pub deliveries: Option<Deliveries>,
     /// Listeners whose counters the metrics show, by name.
     pub listeners: Vec<(&'static str, Arc<ServerCounters>)>,
 }
@@ -180,6 +183,9 @@ impl Admin {
         }
         if let Some(error) = self.status.origin_error.load().as_deref() {
             warnings.push(format!("the origin cannot be read: {error}"));
+        }
+        if let Some(error) = self.deliveries.as_ref().and_then(Deliveries::error) {
+            warnings.push(format!("deliveries cannot be recorded: {error}"));
         }
         // A service without releases or mirrors still answers, truthfully: only starting and stopping are not ready.
         let ready = reasons.is_empty();

@@ -22,7 +22,7 @@ pub struct AccessMetrics {
     pub keys_fetched_at: IntGaugeVec,
     /// Fetches of keys, by `issuer`, `outcome` (ok, or the `KeyFault`).
     pub key_fetches: IntCounterVec,
-    /// Lines of the record, by `outcome` (written, lost).
+    /// Lines of the record, by `outcome` (written, lost, refused: neither recorded nor given).
     pub deliveries: IntCounterVec,
 }
 
@@ -52,7 +52,7 @@ impl AccessMetrics {
             ),
             deliveries: make.counters(
                 "waypost_audit_records_total",
-                "Records of what was given to whom, by outcome (written, lost)",
+                "Records of what was given to whom, by outcome (written, lost, refused)",
                 &["outcome"],
             ),
         }

@@ -245,8 +245,10 @@ async fn blocking<T: Send + 'static>(
 fn warn_of_restart(before: &Config, after: &Config) {
     let (a, b) = (&before.server, &after.server);
     let same = (&a.listen, a.admin, &a.state, &a.tls) == (&b.listen, b.admin, &b.state, &b.tls);
-    if !same || before.limits != after.limits {
-        tracing::warn!("server.listen, admin, state, tls and [limits] take effect at the next start");
+    if !same || before.limits != after.limits || before.audit != after.audit {
+        tracing::warn!(
+            "server.listen, admin, state, tls, [limits] and [audit] take effect at the next start"
+        );
     }
     if a.trusted_proxies != b.trusted_proxies {
         tracing::warn!(

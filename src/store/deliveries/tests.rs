@@ -1,0 +1,214 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::model::SystemClock;
+
+struct Kept {
+    folder: TempDir,
+    audit: Audit,
+    metrics: Metrics,
+}
+
+impl Kept {
+    fn new(rotate: u64, keep: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Some(folder.path().join("deliveries.jsonl"));
+        Self { folder, audit: Audit { file, required: false, rotate, keep }, metrics: Metrics::new() }
+    }
+
+    fn start(&self) -> (Deliveries, JoinHandle<()>) {
+        self.try_start().unwrap().unwrap()
+    }
+
+    fn try_start(&self) -> Result<Option<(Deliveries, JoinHandle<()>)>, StoreError> {
+        Deliveries::start(&self.audit, true, &self.metrics.access.deliveries, Arc::new(SystemClock))
+    }
+
+    fn path(&self) -> &Path {
+        self.audit.file.as_ref().unwrap()
+    }
+
+    /// What is in all files, those that were put aside first.
+    fn lines(&self) -> Vec<Value> {
+        let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
+        let text: String = self.files().iter().map(read).collect();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort_by_key(|path| (path == self.path(), path.clone()));
+        files
+    }
+
+    fn count(&self, outcome: &str) -> u64 {
+        self.metrics.access.deliveries.with_label_values(&[outcome]).get()
+    }
+}
+
+fn delivery(asset: &str) -> Delivery {
+    Delivery {
+        at: Timestamp::parse_rfc3339("2026-11-21T10:00:00Z").unwrap(),
+        product: ProductName::new("agent").unwrap(),
+        version: Version::parse("1.2").unwrap(),
+        asset: asset.to_owned(),
+        region: None,
+        mirror: Some(MirrorName::new("fra").unwrap()),
+        network: "192.0.2.0/24".parse().unwrap(),
+        issuer: "ci".to_owned(),
+        token_id: Some("run-7".to_owned()),
+        ticket: false,
+    }
+}
+
+fn end((deliveries, thread): (Deliveries, JoinHandle<()>)) {
+    drop(deliveries);
+    thread.join().unwrap();
+}
+
+fn numbers(lines: &[Value]) -> Vec<u64> {
+    lines.iter().map(|line| line["number"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_run_is_numbered_from_its_start_to_its_end_and_says_who_got_what() {
+    use std::os::unix::fs::PermissionsExt;
+    let kept = Kept::new(1 << 20, 10);
+    let running = kept.start();
+    running.0.note(delivery("a.zip"));
+    running.0.note(delivery("b.zip"));
+    end(running);
+    let lines = kept.lines();
+    assert_eq!(numbers(&lines), [0, 1, 2, 3]);
+    assert!(lines[0]["started"].is_string() && lines[3]["ended"].is_string(), "{lines:#?}");
+    assert!(lines.iter().all(|line| line["run"] == lines[0]["run"]));
+    let mut first = lines[1].clone();
+    first.as_object_mut().unwrap().remove("run");
+    let wanted = serde_json::json!({
+        "number": 1, "at": "2026-11-21T10:00:00Z", "product": "agent", "version": "1.2", "asset": "a.zip",
+        "region": null, "mirror": "fra", "network": "192.0.2.0/24", "issuer": "ci", "token_id": "run-7",
+        "ticket": false,
+    });
+    assert_eq!(first, wanted);
+    assert_eq!(fs::metadata(kept.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!((kept.count("written"), kept.count("lost")), (2, 0));
+}
+
+#[test]
+fn a_torn_line_is_completed_and_those_after_it_stand_by_themselves() {
+    let kept = Kept::new(1 << 20, 10);
+    fs::write(kept.path(), br#"{"run":"before","number":7,"at":"20"#).unwrap();
+    let running = kept.start();
+    running.0.note(delivery("a.zip"));
+    end(running);
+    let text = fs::read_to_string(kept.path()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[1..].iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{text}");
+}
+
+#[test]
+fn files_are_put_aside_without_losing_a_line_and_the_newest_are_kept() {
+    for (keep, files) in [(0, 6..60), (2, 3..4)] {
+        let kept = Kept::new(2000, keep);
+        let (deliveries, thread) = kept.start();
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let deliveries = deliveries.clone();
+                thread::spawn(move || {
+                    for n in 0..25 {
+                        let asset = format!("{client}-{n}.zip");
+                        assert!(
+                            tokio::runtime::Builder::new_current_thread()
+                                .enable_time()
+                                .build()
+                                .unwrap()
+                                .block_on(deliveries.record(delivery(&asset)))
+                        );
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        end((deliveries, thread));
+        let (lines, there) = (kept.lines(), kept.files());
+        assert!(files.contains(&there.len()), "{there:?}");
+        assert!(there.iter().all(|file| fs::metadata(file).unwrap().len() <= 2000));
+        let last = numbers(&lines);
+        assert!(last.windows(2).all(|pair| pair[1] == pair[0] + 1), "{last:?}");
+        assert_eq!(last.last(), Some(&101));
+        assert_eq!(last[0] == 0, keep == 0, "only where all are kept the beginning is there");
+    }
+}
+
+#[test]
+fn names_go_on_in_order_when_the_clock_goes_back_and_foreign_files_are_let_be() {
+    let kept = Kept::new(1, 1);
+    let foreign = kept.folder.path().join("deliveries-of-last-year.jsonl");
+    fs::write(&foreign, "mine\n").unwrap();
+    let mut file = RecordFile::new(kept.path().to_owned(), 1, 1);
+    let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+    for (line, now) in ["1\n", "2\n", "3\n"]
+        .iter()
+        .zip(["2026-11-21T10:00:00Z"; 2].into_iter().chain(["1999-01-01T00:00:00Z"]))
+    {
+        file.append(line.as_bytes(), Durability::Handed, at(now)).unwrap();
+    }
+    let name = |name: &str| kept.folder.path().join(name);
+    // The first was put aside at ten, the second, older by the clock, a moment later; only that one is kept.
+    assert_eq!(fs::read_to_string(name("deliveries-2026-11-21T10-00-00.001Z.jsonl")).unwrap(), "2\n");
+    assert_eq!(fs::read_to_string(kept.path()).unwrap(), "3\n");
+    assert_eq!(fs::read_to_string(foreign).unwrap(), "mine\n");
+    assert_eq!(kept.files().len(), 3);
+}
+
+#[test]
+fn a_file_that_is_moved_away_is_left_alone_and_another_begun() {
+    let kept = Kept::new(1 << 20, 10);
+    let mut file = RecordFile::new(kept.path().to_owned(), 1 << 20, 10);
+    let now = Timestamp::default();
+    file.append(b"1\n", Durability::OnDisk, now).unwrap();
+    let moved = kept.folder.path().join("moved");
+    fs::rename(kept.path(), &moved).unwrap();
+    file.append(b"2\n", Durability::OnDisk, now).unwrap();
+    assert_eq!(
+        (fs::read(&moved).unwrap(), fs::read(kept.path()).unwrap()),
+        (b"1\n".to_vec(), b"2\n".to_vec())
+    );
+}
+
+#[test]
+fn one_file_has_one_writer() {
+    let kept = Kept::new(1 << 20, 10);
+    let running = kept.start();
+    let error = kept.try_start().unwrap_err().to_string();
+    assert!(error.contains("audit.file") && error.contains("another process"), "{error}");
+    end(running);
+    end(kept.start());
+}
+
+#[tokio::test]
+async fn what_is_lost_leaves_a_gap_and_what_is_refused_does_not() {
+    let kept = Kept::new(1 << 20, 10);
+    let aside = kept.folder.path().join("aside");
+    let running = kept.start();
+    assert!(running.0.record(delivery("a.zip")).await);
+    // A folder in its place: nothing can be written until it is gone.
+    fs::rename(kept.path(), &aside).unwrap();
+    fs::create_dir(kept.path()).unwrap();
+    running.0.note(delivery("lost.zip"));
+    assert!(!running.0.record(delivery("refused.zip")).await);
+    assert!(running.0.error().unwrap().contains("deliveries.jsonl"));
+    fs::remove_dir(kept.path()).unwrap();
+    assert!(running.0.record(delivery("b.zip")).await);
+    assert!(running.0.error().is_none());
+    end(running);
+    assert_eq!(numbers(&kept.lines()), [0, 1, 3, 4], "2 was lost");
+    assert_eq!([kept.count("written"), kept.count("lost"), kept.count("refused")], [2, 1, 1]);
+}
