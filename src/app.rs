@@ -119,19 +119,7 @@ impl App {
 
         let status = Arc::new(Status::new(config.admin.clone()));
         let published = Arc::new(Published::default());
-        let public = Server::bind("public", &config.server.listen, config.limits, tls.clone())?;
-        let public = public.exempting(Proxies::new(&config.server.trusted_proxies));
-        let socket = config.server.state.join(SOCKET);
-        let local = Server::bind_local("socket", &socket, admin_limits(config.limits))?;
-        let admin = config.server.admin;
-        let admin = admin.map(|at| Server::bind("admin", &[at], admin_limits(config.limits), None));
-        let admin = admin.transpose()?;
-        let addresses = Addresses {
-            public: public.addresses(),
-            admin: admin.as_ref().and_then(|server| server.addresses().first().copied()),
-            socket,
-        };
-
+        let (Listeners { public, local, admin }, addresses) = Listeners::bind(&config, tls.clone())?;
         let (deliveries, recorder) = record(&config, &metrics, &clock)?;
         let (handle, messages) = channel();
         let (wakers, poll) = (Arc::new(Wakers::default()), Arc::new(Notify::new()));
@@ -257,6 +245,31 @@ impl App {
             };
         }
         outcome
+    }
+}
+
+/// Everything that connections are accepted on.
+struct Listeners {
+    public: Server,
+    local: Server,
+    admin: Option<Server>,
+}
+
+impl Listeners {
+    fn bind(config: &Config, tls: Option<Arc<TlsStore>>) -> Result<(Self, Addresses), BindError> {
+        let public = Server::bind("public", &config.server.listen, config.limits, tls)?;
+        let public = public.exempting(Proxies::new(&config.server.trusted_proxies));
+        let socket = config.server.state.join(SOCKET);
+        let local = Server::bind_local("socket", &socket, admin_limits(config.limits))?;
+        let admin = config.server.admin;
+        let admin = admin.map(|at| Server::bind("admin", &[at], admin_limits(config.limits), None));
+        let admin = admin.transpose()?;
+        let addresses = Addresses {
+            public: public.addresses(),
+            admin: admin.as_ref().and_then(|server| server.addresses().first().copied()),
+            socket,
+        };
+        Ok((Self { public, local, admin }, addresses))
     }
 }
 
