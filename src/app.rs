@@ -115,7 +115,7 @@ impl App {
         let (prepared, opened) =
             tokio::join!(prepare(&config, &metrics), open(config.server.state.clone(), clock.now()));
         let (prepared, opened) = (prepared?, opened?);
-        let geoip = Arc::clone(prepared.locator.geoip());
+        let (geoip, mirrors) = (Arc::clone(prepared.locator.geoip()), Arc::clone(&prepared.mirrors));
 
         let status = Arc::new(Status::new(config.admin.clone()));
         let published = Arc::new(Published::default());
@@ -157,6 +157,7 @@ impl App {
             status: Arc::clone(&status),
             config_file,
             geoip,
+            mirrors,
             tls,
             fetcher,
             reload: Arc::new(Notify::new()),

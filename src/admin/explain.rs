@@ -167,14 +167,21 @@ fn line(snapshot: &Snapshot, candidate: &Candidate, in_reach: &[&Candidate]) -> 
         "last_resort": near.last_resort,
         "verdict": verdict,
         "exclusion": exclusion,
-        "reason": reason(candidate, in_reach),
+        "fault": exclusion.and(snapshot.availability.faults.get(&candidate.mirror)),
+        "reason": reason(snapshot, candidate, in_reach),
     })
 }
 
 /// The verdict in words.
-fn reason(candidate: &Candidate, in_reach: &[&Candidate]) -> String {
+fn reason(snapshot: &Snapshot, candidate: &Candidate, in_reach: &[&Candidate]) -> String {
+    use crate::model::Exclusion::{Down, NotProbed};
     let near = &candidate.nearness;
     match candidate.verdict {
+        Verdict::Excluded(reason @ (Down | NotProbed)) => {
+            let fault = snapshot.availability.faults.get(&candidate.mirror);
+            let fault = fault.map(|fault| format!(" (the last one failed by {fault})")).unwrap_or_default();
+            format!("excluded: {}{fault}", words(reason))
+        }
         Verdict::Excluded(reason) => format!("excluded: {}", words(reason)),
         Verdict::Eligible => "eligible, and less preferred for this client".to_owned(),
         Verdict::Chosen => {
@@ -205,7 +212,7 @@ fn reason(candidate: &Candidate, in_reach: &[&Candidate]) -> String {
 fn words(reason: Exclusion) -> &'static str {
     use Exclusion::*;
     match reason {
-        NotProbed => "not seen yet since the service started",
+        NotProbed => "no probe has succeeded yet since the service started",
         Down => "down: too many probes in a row failed",
         Returning => "coming back: none of its copies was hashed again yet",
         Drained => "drained by the operator",

@@ -90,12 +90,15 @@ pub struct Get<'a> {
     pub if_none_match: Option<&'a str>,
     /// A Last-Modified as it was received.
     pub if_modified_since: Option<&'a str>,
+    /// The URL's query is a signature: what is refused is that, see [`CopyFault::SignatureRefused`].
+    pub signed: bool,
 }
 
 impl<'a> Get<'a> {
     /// The whole of it, whether or not it changed.
     pub fn new(url: &'a Url, deadline: Duration) -> Self {
-        Self { url, range: None, deadline, idle: IDLE, if_none_match: None, if_modified_since: None }
+        let (if_none_match, if_modified_since) = (None, None);
+        Self { url, range: None, deadline, idle: IDLE, if_none_match, if_modified_since, signed: false }
     }
 }
 
@@ -132,7 +135,10 @@ impl Fetcher {
                 return Err(Trouble::new(CopyFault::Timeout, detail).with(evidence));
             }
         };
-        Ok(Response::new(answer, final_url, hops, &evidence, get.idle))
+        let mut response = Response::new(answer, final_url, hops, &evidence, get.idle);
+        // Whoever was redirected to goes by another signature, if any.
+        response.signed = get.signed && hops == 0;
+        Ok(response)
     }
 }
 
@@ -234,7 +240,7 @@ impl Inner {
         }
         request
             .body(Empty::new().boxed_unsync())
-            .map_err(|error| Trouble::new(CopyFault::Broken, format_args!("{url}: {error}")))
+            .map_err(|error| Trouble::new(CopyFault::Broken, format_args!("{}: {error}", shown(url))))
     }
 }
 
@@ -254,7 +260,11 @@ fn target(answer: &http::Response<Body>, from: &Url) -> Result<Option<Url>, Trou
     let text = String::from_utf8_lossy(location.as_bytes());
     match from.join(&text) {
         Ok(url) => Ok(Some(bare(url))),
-        Err(error) => Err(Trouble::new(CopyFault::Broken, format_args!("redirected to {text:?}: {error}"))),
+        Err(error) => {
+            // What follows the path may be a signature.
+            let text = text.split(['?', '#']).next().unwrap_or_default();
+            Err(Trouble::new(CopyFault::Broken, format_args!("redirected to {text:?}: {error}")))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::exchange::Body;
 use super::failure::{Evidence, Failure, Families, Timings, Trouble};
+use super::fetcher::shown;
 use super::look::{Expected, Seen, look};
 use super::pace::Pace;
 use crate::model::{CopyFault, Sha256};
@@ -21,6 +22,10 @@ const FIRST_BYTES: usize = 64;
 /// Least speed of a body after its first idle deadline, in bytes per second, time spent at our own pace left out. What
 /// drips more slowly would hold a place for weeks.
 const LEAST_SPEED: u64 = 4 * 1024;
+
+/// What may be the matter where a signature is refused.
+const REFUSED: &str = "the mirror refuses the signed link: another key, path or clock than ours; S3 says the same of a \
+                       file that is not there where the key may not list the bucket";
 
 /// The head of the final answer, and its body. Dropping it closes the connection.
 pub struct Response {
@@ -36,6 +41,8 @@ pub struct Response {
     pub families: Option<Families>,
     /// How long the first hop's phases took.
     pub timings: Timings,
+    /// It answers a URL that was signed.
+    pub(super) signed: bool,
     body: Body,
     idle: Duration,
     waited: Duration,
@@ -72,6 +79,7 @@ impl Response {
             hops,
             families: evidence.families,
             timings: evidence.timings,
+            signed: false,
             body,
             idle,
             waited: Duration::ZERO,
@@ -80,8 +88,13 @@ impl Response {
         }
     }
 
-    /// Judges the head: see [`look`].
+    /// Judges the head: see [`look`]. `SignatureRefused` where a signed URL was answered with 400, 401, 403 or 410: what
+    /// stores, CDNs and nginx say to signatures that are malformed, wrong or too late.
     pub fn look(&self, expected: &Expected) -> Result<Seen, Failure> {
+        if self.signed && matches!(self.status.as_u16(), 400 | 401 | 403 | 410) {
+            let detail = format_args!("{REFUSED} ({})", self.describe());
+            return Err(self.failure(CopyFault::SignatureRefused, detail));
+        }
         look(self.status, &self.headers, expected).map_err(|fault| self.failure(fault, self.describe()))
     }
 
@@ -207,7 +220,7 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.status)
-            .field("final_url", &self.final_url.as_str())
+            .field("final_url", &shown(&self.final_url))
             .field("hops", &self.hops)
             .finish_non_exhaustive()
     }

@@ -73,7 +73,7 @@ reasons! {
         Missing = "missing",
         /// 401 or 403.
         Denied = "denied",
-        /// 401, 403 or 410 for a request that was signed: the signature is refused, or came too late.
+        /// 400, 401, 403 or 410 for a request that was signed: the signature is refused, or came too late.
         SignatureRefused = "signature_refused",
         /// 429 or 5xx.
         ServerError = "server_error",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::client::Whereabouts;
-use crate::model::{Exclusion, MirrorId, MirrorSet, RegionId};
+use crate::model::{CopyFault, Exclusion, MirrorId, MirrorSet, RegionId};
 
 use super::filter::{Admission, Subject};
 use super::ranking::Tier;
@@ -21,6 +21,8 @@ pub const ALTERNATES_MAX: usize = 10;
 pub struct Availability {
     /// Why a mirror gets no requests now; `None`: it does. Indexed by mirror.
     pub exclusions: Vec<Option<Exclusion>>,
+    /// What the last failed probe of a mirror found that is not seen or down now.
+    pub faults: FxHashMap<MirrorId, CopyFault>,
     /// Those without an exclusion.
     pub routable: MirrorSet,
     /// Mirrors that have only IPv6 addresses.

@@ -4,7 +4,7 @@
 //! `signature` look on), `inventory` lists what lies there, `notify` tells what is missing, `issuers` fetches keys, `reload`
 //! watches files and signals; `publish` is the writer. `fact`, `replication` and `report` are what they say to each other,
 //! `handle` how; `supervise` starts the mirrors' tasks, `prepare` compiles a configuration for all of them, `believed` reads
-//! its keys.
+//! its keys, `signing` signs what is asked of mirrors that want it.
 
 pub mod believed;
 mod examine;
@@ -21,6 +21,7 @@ pub mod reload;
 pub mod replication;
 pub mod report;
 mod signature;
+pub mod signing;
 pub mod supervise;
 pub mod verify;
 

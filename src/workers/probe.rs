@@ -1,9 +1,11 @@
 //! Is it there: one task per mirror asks for the first byte of a copy that the mirror should hold.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use url::Url;
 
 use crate::fetch::{Expected, Failure, Fetcher, Get, Response, Timings, shown};
 use crate::health::Evidence;
@@ -12,6 +14,10 @@ use crate::model::{AssetPath, CopyFault, MirrorName};
 
 use super::fact::{ExpectedCopy, ProbeTarget, Probed, Wrong};
 use super::handle::Handle;
+use super::signing::Signing;
+
+/// How much of a parameter's value an answer repeats by more than chance, in bytes.
+const REPEATED: usize = 8;
 
 /// One mirror's prober.
 #[derive(Clone)]
@@ -24,6 +30,8 @@ pub struct Prober {
     pub timeout: Duration,
     /// Makes the requests.
     pub fetcher: Fetcher,
+    /// Signs them.
+    pub signing: Signing,
     /// Where results go.
     pub handle: Handle,
     /// Where durations go.
@@ -44,8 +52,9 @@ impl Prober {
     async fn probe(&self, target: ProbeTarget) -> Probed {
         let ProbeTarget { url, expects } = target;
         let expected = expects.as_ref().map(expectation);
-        let get = Get { range: expected.and_then(|e| e.range), ..Get::new(&url, self.timeout) };
-        let answer = self.fetcher.get(&get).await;
+        let signed = self.signing.sign(&url);
+        let get = Get { range: expected.and_then(|e| e.range), ..Get::new(&signed, self.timeout) };
+        let answer = self.fetcher.get(&self.signing.asking(get)).await;
         let (timings, families, final_host) = match &answer {
             Ok(response) => {
                 let host = response.final_url.host_str().filter(|host| Some(*host) != url.host_str());
@@ -113,7 +122,7 @@ impl From<Failure> for Wrong {
             status: evidence.status.map(|status| status.as_u16()),
             size: (evidence.received > 0).then_some(evidence.received),
             sha256: None,
-            first_bytes: printable(&evidence.first_bytes),
+            first_bytes: printable(&evidence.first_bytes, evidence.final_url.as_ref()),
             final_url: evidence.final_url.as_ref().map(shown),
             detail,
         };
@@ -121,9 +130,13 @@ impl From<Failure> for Wrong {
     }
 }
 
-/// The first bytes as an operator can read them.
-pub(super) fn printable(bytes: &[u8]) -> Option<String> {
-    (!bytes.is_empty()).then(|| bytes.escape_ascii().to_string())
+/// The first bytes as an operator can read them; none where they repeat what stands in the URL's query, as pages about
+/// errors do: it may be a signature.
+pub(super) fn printable(bytes: &[u8], url: Option<&Url>) -> Option<String> {
+    let text = bytes.escape_ascii().to_string();
+    let repeats =
+        |(_, value): (_, Cow<'_, str>)| value.get(..REPEATED).is_some_and(|part| text.contains(part));
+    (!bytes.is_empty() && !url.is_some_and(|url| url.query_pairs().any(repeats))).then_some(text)
 }
 
 #[cfg(test)]
@@ -137,6 +150,13 @@ mod tests {
         let failure =
             Failure { fault: CopyFault::Missing, detail: "answered 404".into(), evidence: Box::new(seen) };
         assert_eq!(Wrong::from(failure).evidence.final_url.as_deref(), Some("https://bucket.example/a.zip"));
+    }
+
+    #[test]
+    fn evidence_is_not_kept_where_it_repeats_the_signature() {
+        let url = Some("https://cdn.example/a.zip?md5=_e4Nc3iduzkWRm01TBBNYw&expires=1".parse().unwrap());
+        assert_eq!(printable(b"/a.zip?md5=_e4Nc3iduzkWRm0 is wrong", url.as_ref()), None);
+        assert_eq!(printable(b"a.zip\n", url.as_ref()).as_deref(), Some("a.zip\\n"));
     }
 
     #[test]

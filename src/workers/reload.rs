@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::client::GeoRanges;
 use crate::config::{Config, NetworkSource};
 use crate::fetch::Fetcher;
+use crate::routing;
 use crate::server::TlsStore;
 use crate::tasks::Shutdown;
 
@@ -68,6 +69,8 @@ pub struct Supervisor {
     pub config_file: Option<PathBuf>,
     /// The configuration in force.
     pub config: Arc<Config>,
+    /// Its mirrors.
+    pub mirrors: Arc<routing::Mirrors>,
     /// The GeoIP ranges in force.
     pub geoip: Arc<GeoRanges>,
     /// The certificates in force.
@@ -135,6 +138,7 @@ impl Supervisor {
             mirrors.stop().await;
             origin.shutdown().await;
             (self.geoip, self.config, self.fetcher) = (Arc::clone(prepared.locator.geoip()), config, fetcher);
+            self.mirrors = Arc::clone(&prepared.mirrors);
             self.status.admin.store(Arc::new(self.config.admin.clone()));
             self.common.handle.tell(Fact::Reloaded(Box::new(prepared))).await;
             origin = self.start_origin();
@@ -148,7 +152,7 @@ impl Supervisor {
     }
 
     fn start_mirrors(&self) -> Mirrors {
-        Mirrors::start(&self.config, &self.fetcher, &self.common, &self.status.changed)
+        Mirrors::start(&self.config, &self.mirrors, &self.fetcher, &self.common, &self.status.changed)
     }
 
     /// What reads the origin, and issuers' keys.

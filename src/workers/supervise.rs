@@ -11,11 +11,13 @@ use crate::config::{Config, IssuerKeys, OriginAt};
 use crate::fetch::{Fetcher, FetcherError, NamedHosts, Pace};
 use crate::metrics::Metrics;
 use crate::model::Clock;
+use crate::routing;
 
 use super::handle::{Handle, Wakers};
 use super::inventory::{self, Lister};
 use super::notify::Notifier;
 use super::probe::Prober;
+use super::signing::Signing;
 use super::verify::{AT_ONCE, Verifier};
 
 /// What mirrors' tasks share.
@@ -55,13 +57,20 @@ pub struct Mirrors(JoinSet<()>);
 
 impl Mirrors {
     /// Starts a prober, a verifier and a lister for every configured mirror, and a notifier where somebody wants to be
-    /// told what it lacks. `changed` tells of every publication.
-    pub fn start(config: &Config, fetcher: &Fetcher, common: &Common, changed: &watch::Sender<()>) -> Self {
+    /// told what it lacks. `compiled` are the same mirrors; `changed` tells of every publication.
+    pub fn start(
+        config: &Config,
+        compiled: &routing::Mirrors,
+        fetcher: &Fetcher,
+        common: &Common,
+        changed: &watch::Sender<()>,
+    ) -> Self {
         let mut running = JoinSet::new();
         let everywhere = Arc::new(Semaphore::new(AT_ONCE));
         // A label for each region once, and the empty one for mirrors without.
         let regions: BTreeMap<_, _> = (0u16..).zip(&config.regions).collect();
-        for mirror in &config.mirrors {
+        for (mirror, (_, link)) in config.mirrors.iter().zip(compiled.iter()) {
+            let signing = Signing { signer: link.signer.clone(), clock: Arc::clone(&common.clock) };
             let region =
                 mirror.region.and_then(|id| regions.get(&id.0)).map(|region| region.name.to_string());
             let prober = Prober {
@@ -69,6 +78,7 @@ impl Mirrors {
                 region: region.unwrap_or_default(),
                 timeout: config.probe.timeout,
                 fetcher: fetcher.clone(),
+                signing: signing.clone(),
                 handle: common.handle.clone(),
                 metrics: Arc::clone(&common.metrics),
             };
@@ -78,6 +88,7 @@ impl Mirrors {
                 pace: Pace::new(config.verify.bandwidth),
                 everywhere: Arc::clone(&everywhere),
                 fetcher: fetcher.clone(),
+                signing,
                 handle: common.handle.clone(),
                 wake: common.wakers.of(&mirror.name),
                 metrics: Arc::clone(&common.metrics),

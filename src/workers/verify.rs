@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::catalog::signature::SIGNATURE_BYTES_MAX;
-use crate::fetch::{Expected, Fetcher, Get, Hashed, Pace, Response, looks_like_html, shown};
+use crate::fetch::{Expected, Failure, Fetcher, Get, Hashed, Pace, Response, looks_like_html, shown};
 use crate::health::{BlockDigest, Evidence, block_digest, block_range};
 use crate::metrics::Metrics;
 use crate::model::{Clock, CopyFault, Fingerprint, MirrorName, Sha256};
@@ -21,6 +21,7 @@ use super::fact::{Fact, Found, NextWork, Purpose, Sidecar, Verified, Work, Wrong
 use super::handle::Handle;
 use super::probe::{expected_of, printable};
 use super::signature::Signed;
+use super::signing::Signing;
 
 /// Copies that are hashed at once, over all mirrors.
 pub const AT_ONCE: usize = 32;
@@ -42,6 +43,8 @@ pub struct Verifier {
     pub everywhere: Arc<Semaphore>,
     /// Makes the requests.
     pub fetcher: Fetcher,
+    /// Signs them.
+    pub signing: Signing,
     /// Where work comes from and results go.
     pub handle: Handle,
     /// What it sleeps on while there is nothing to do.
@@ -105,7 +108,7 @@ impl Verifier {
         let asset = work.release.asset(work.copy.asset);
         let sample = work.examine.sample;
         let range = sample.and_then(|sample| block_range(asset.size, sample.block));
-        let response = self.fetcher.get(&Get { range, ..Get::new(&work.url, HEAD_DEADLINE) }).await?;
+        let response = self.ask(&work.url, range).await?;
         let validator = sample.and_then(|sample| sample.mark);
         let seen = response.look(&Expected { range, validator, ..expected_of(&asset.name, asset.size) })?;
         match sample.and_then(|sample| sample.digest).zip(range).filter(|_| seen.partial) {
@@ -114,12 +117,18 @@ impl Verifier {
         }
     }
 
+    async fn ask(&self, url: &Url, range: Option<(u64, u64)>) -> Result<Response, Failure> {
+        let signed = self.signing.sign(url);
+        let get = Get { range, ..Get::new(&signed, HEAD_DEADLINE) };
+        self.fetcher.get(&self.signing.asking(get)).await
+    }
+
     /// The signature beside the file, where it is asked for. One that is not what the manifest says is left to its own
     /// verification.
     async fn sidecar(&self, work: &Work) -> Option<Signed> {
         let Sidecar { url, asset, keys } = work.examine.signature.as_ref()?;
         let sidecar = work.release.asset(*asset);
-        let response = self.fetcher.get(&Get::new(url, HEAD_DEADLINE)).await.ok()?;
+        let response = self.ask(url, None).await.ok()?;
         response.look(&expected_of(&sidecar.name, sidecar.size)).ok()?;
         let bytes = response.read(SIGNATURE_BYTES_MAX).await.ok()?;
         (Sha256::of(&bytes) == sidecar.sha256).then(|| Signed::read(&bytes, keys))
@@ -210,7 +219,7 @@ fn other_bytes(name: &str, hashed: &Hashed, status: StatusCode, final_url: &Url,
         status: Some(status.as_u16()),
         size: Some(hashed.size),
         sha256: Some(hashed.sha256.to_string()),
-        first_bytes: printable(&hashed.first_bytes),
+        first_bytes: printable(&hashed.first_bytes, Some(final_url)),
         final_url: Some(shown(final_url)),
         detail,
     };

@@ -95,7 +95,8 @@ impl World {
         Some(task.map_or(nothing, NextListing::Now))
     }
 
-    /// Where all files of a release lie on a mirror, and no others; `None` where its layout has no such folder.
+    /// Where all files of a release lie on a mirror, and no others; `None` where its layout has no such folder, or the
+    /// mirror gives out nothing but what a signed link names.
     fn folder_of(&self, mirror: &Mirror, id: &ReleaseId) -> Option<Url> {
         let (last, before) = mirror.layout.0.split_last()?;
         let release = &self.releases.get(id)?.release;
@@ -111,7 +112,8 @@ impl World {
             && (before.contains(&LayoutPart::Product) || only_product());
         let path: String = before.iter().map(part).collect();
         let is_folder = *last == LayoutPart::Asset && path.ends_with('/');
-        (is_own && is_folder).then(|| format!("{}{path}", mirror.url).parse().ok())?
+        (is_own && is_folder && mirror.sign.is_none())
+            .then(|| format!("{}{path}", mirror.url).parse().ok())?
     }
 
     pub(super) fn folder_was_listed(&mut self, listed: FolderListed, now: Timestamp) {

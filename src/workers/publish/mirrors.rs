@@ -180,13 +180,17 @@ impl World {
     fn look(&mut self, mirror: &MirrorName, look: Look, now: Timestamp) {
         let probe = self.prepared.config.probe;
         let Some(state) = self.mirrors.get_mut(mirror) else { return };
-        let before = state.standing.state;
+        let (before, fault_before) = (state.standing.state, state.standing.last_fault);
         state.standing = state.standing.clone().fold(look, now, &probe);
         if state.standing.state == State::Returning && !state.holds_any() {
             // Nothing that could be looked at, and nothing that it could be trusted with either.
             state.standing = state.standing.clone().fold(Look::Rehashed, now, &probe);
         }
         let after = state.standing.state;
+        if after != State::Healthy && state.standing.last_fault != fault_before {
+            // Explanations say why it is not in rotation.
+            self.views.touch_availability();
+        }
         if before != after {
             self.epoch += 1;
             state.returns_from = self.epoch;

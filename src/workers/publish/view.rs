@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::catalog::ReleaseId;
 use crate::config::Access;
+use crate::health::State;
 use crate::metrics::ProductMeters;
 use crate::model::{
     AssetIndex, ChannelName, Exclusion, MirrorId, MirrorSet, ProductName, Timestamp, Version,
@@ -163,6 +164,10 @@ impl World {
         let mut led_to: FxHashMap<Box<str>, MirrorSet> = FxHashMap::default();
         for (id, state) in (0..).map(MirrorId).zip(states) {
             let Some(state) = state else { continue };
+            if let (State::New | State::Down, Some(fault)) = (state.standing.state, state.standing.last_fault)
+            {
+                availability.faults.insert(id, fault);
+            }
             match state.families {
                 Some(families) if families.v6 && !families.v4 => availability.ipv6_only.insert(id),
                 Some(families) if families.v4 && !families.v6 => availability.ipv4_only.insert(id),
