@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{Admin, Door};
 use crate::client::Proxies;
-use crate::config::{Access, Config, Limits, Loaded};
+use crate::config::{Config, Limits, Loaded};
 use crate::fetch::FetcherError;
 use crate::metrics::Metrics;
 use crate::model::{Clock, Timestamp};
@@ -105,10 +105,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let config = Arc::new(loaded.config);
         let metrics = Arc::new(Metrics::new());
-        let tls = config.server.tls.as_ref().map(TlsStore::load).transpose()?.map(Arc::new);
-        if let Some(warning) = tls.as_ref().and_then(|tls| tls.warning(clock.now())) {
-            tracing::warn!(%warning, "server.tls.certificate");
-        }
+        let tls = certificates(&config, clock.now())?;
         let fetcher = fetcher(&config)?;
         let begun = Instant::now();
         // Side by side: each takes a second or so at a million assets and with a city database.
@@ -274,14 +271,21 @@ impl Listeners {
     }
 }
 
-/// The record of deliveries, and the thread that writes it. A file that cannot be written is found out at the start where
-/// there is anything to record.
+/// The certificates, where there are any; what is odd about them is said.
+fn certificates(config: &Config, now: Timestamp) -> Result<Option<Arc<TlsStore>>, TlsError> {
+    let tls = config.server.tls.as_ref().map(TlsStore::load).transpose()?.map(Arc::new);
+    if let Some(warning) = tls.as_ref().and_then(|tls| tls.warning(now)) {
+        tracing::warn!(%warning, "server.tls.certificate");
+    }
+    Ok(tls)
+}
+
+/// The record of deliveries, and the thread that writes it.
 type Recording = (Option<Deliveries>, Option<std::thread::JoinHandle<()>>);
 
 fn record(config: &Config, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Result<Recording, StoreError> {
-    let at_once = config.products.iter().any(|product| product.access == Access::Entitled);
     let records = &metrics.access.deliveries;
-    Ok(Deliveries::start(&config.audit, at_once, records, Arc::clone(clock))?.unzip())
+    Ok(Deliveries::start(&config.audit, records, Arc::clone(clock))?.unzip())
 }
 
 /// Reads GeoIP databases away from the runtime's threads.

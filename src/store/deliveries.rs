@@ -111,15 +111,13 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Starts the thread that writes. It ends when the last clone of this is gone, having written all that was noted.
-    /// `at_once`: the file is opened now, not when there is something to record. `records` counts by outcome. `None` where
-    /// nothing is to be recorded.
+    /// `records` counts by outcome. `None` where nothing is to be recorded.
     ///
     /// # Errors
     ///
     /// The file cannot be opened, or another process writes it; no thread can be started.
     pub fn start(
         audit: &Audit,
-        at_once: bool,
         records: &IntCounterVec,
         clock: Arc<dyn Clock>,
     ) -> Result<Option<(Self, JoinHandle<()>)>, StoreError> {
@@ -143,9 +141,7 @@ impl Deliveries {
             trouble: Arc::clone(&trouble),
             clock,
         };
-        if at_once {
-            recorder.begin().map_err(unusable)?;
-        }
+        recorder.begin().map_err(unusable)?;
         let thread = thread::Builder::new().name("deliveries".to_owned());
         let thread = thread.spawn(move || recorder.run(entries)).map_err(unusable)?;
         Ok(Some((Self { queue, trouble }, thread)))

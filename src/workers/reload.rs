@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::GeoRanges;
-use crate::config::{Config, NetworkSource};
+use crate::config::{Audit, Config, NetworkSource};
 use crate::fetch::Fetcher;
 use crate::routing;
 use crate::server::TlsStore;
@@ -203,6 +203,7 @@ impl Supervisor {
             let loaded = crate::config::load(&file).map_err(|problems| problems.to_string())?;
             loaded.warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
             let config = Arc::new(loaded.config);
+            check_audit(&before.audit, &config.audit)?;
             warn_of_restart(&before, &config);
             let fetcher = fetcher(&config).map_err(|error| error.to_string())?;
             let prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
@@ -243,6 +244,17 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let work = tokio::task::spawn_blocking(work).await;
     work.unwrap_or_else(|error| Err(format!("the reload failed: {error}")))
+}
+
+/// The record of deliveries is begun once. What has to be recorded is not given out before it is.
+fn check_audit(before: &Audit, after: &Audit) -> Result<(), Refusal> {
+    let begins = before.file.is_none() && after.file.is_some();
+    if before != after && (begins || after.required) {
+        return Err(
+            "[audit] has changed, and what it asks to be recorded would not be: restart the service".into()
+        );
+    }
+    Ok(())
 }
 
 /// Listeners and the state folder are opened once.

@@ -26,7 +26,7 @@ impl Kept {
     }
 
     fn try_start(&self) -> Result<Option<(Deliveries, JoinHandle<()>)>, StoreError> {
-        Deliveries::start(&self.audit, true, &self.metrics.access.deliveries, Arc::new(SystemClock))
+        Deliveries::start(&self.audit, &self.metrics.access.deliveries, Arc::new(SystemClock))
     }
 
     fn path(&self) -> &Path {
