@@ -120,6 +120,9 @@ impl Public {
         let product = answer.facts.product.map_or("", |product| product.name.as_str());
         let outcome = passage.denial.map_or("granted", Denial::as_str);
         self.metrics.access.checked(product, issuer.unwrap_or_default(), outcome, passage.took);
+        if passage.shut_out {
+            self.metrics.access.regressions.with_label_values(&[product]).inc();
+        }
         if let (Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) = (passage.denial, issuer) {
             return self.keys.of(issuer).map(Waits::ForKeys);
         }

@@ -14,6 +14,8 @@ const BUCKETS: &[f64] = &[1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 
 pub struct AccessMetrics {
     /// Checks by `product`, `issuer`, `reason` (granted, or why not).
     pub checks: IntCounterVec,
+    /// Callers who are refused what `latest` points to and would be given the release before it, by `product`.
+    pub regressions: IntCounterVec,
     /// Seconds that a check took.
     pub duration: Histogram,
     /// Keys that are believed, by `issuer`.
@@ -33,6 +35,11 @@ impl AccessMetrics {
                 "waypost_entitlement_checks_total",
                 "Requests for products that are not for everybody, by reason (granted, or why not)",
                 &["product", "issuer", "reason"],
+            ),
+            regressions: make.counters(
+                "waypost_entitlement_regressions_total",
+                "Requests for what latest points to that are refused to callers who may have the release before it",
+                &["product"],
             ),
             duration: make.histogram(
                 "waypost_entitlement_duration_seconds",

@@ -43,6 +43,8 @@ pub struct Passage {
     pub took: Duration,
     /// The answer leads to files: it has to be recorded.
     pub hands_out: bool,
+    /// The caller is refused what `latest` points to, and would be given the release before it.
+    pub shut_out: bool,
 }
 
 /// What a caller is refused with.
@@ -92,22 +94,27 @@ pub(super) fn answer<'s>(
     let visit = Visit { snapshot, inquiry, whereabouts, product, query, region, now };
     if whereabouts.country.is_some_and(|country| guard.deny_countries.contains(&country)) {
         let refused = Refused { reason: Denial::Territory, issuer: None, hidden: false };
-        return visit.refuse(refused, &meaning, Duration::ZERO);
+        return visit.refuse(refused, &meaning);
     }
     if !guard.entitled {
         return answer::open(snapshot, inquiry, whereabouts, meaning, query);
     }
     let began = inquiry.occasion.elapsed();
     let caller = visit.caller(&meaning);
-    let permitted = caller.and_then(|caller| visit.permit(&caller, &meaning).map(|()| caller));
+    let mut shut_out = false;
+    let permitted = caller.and_then(|caller| {
+        let permitted = visit.permit(&caller, &meaning);
+        shut_out = permitted.is_err() && visit.is_shut_out(&caller.grant, &meaning);
+        permitted.map(|()| caller)
+    });
     let took = inquiry.occasion.elapsed().saturating_sub(began);
     let mut answer = match permitted {
         Ok(caller) => visit.serve(&caller, meaning),
-        Err(refused) => return visit.refuse(refused, &meaning, took),
+        Err(refused) => visit.refuse(refused, &meaning),
     };
     answer.response.headers_mut().insert(http::header::CACHE_CONTROL, NO_STORE);
     if let Some(passage) = &mut answer.passage {
-        passage.took = took;
+        (passage.took, passage.shut_out) = (took, shut_out);
     }
     answer
 }
@@ -181,6 +188,22 @@ impl<'s> Visit<'_, 's> {
         Err(Refused { reason, issuer: Some(grant.issuer), hidden })
     }
 
+    /// Whether what is asked for is where `latest` points to, and the grant gives only the release before it in that
+    /// channel: the rules have not kept up with what was published.
+    fn is_shut_out(&self, grant: &Grant, meaning: &Result<Meaning<'s>, Missing<'s>>) -> bool {
+        let Ok(Meaning::Release(found)) = meaning else { return false };
+        let asked = &found.release.release;
+        let is_asked = |view: &Arc<ReleaseView>| Arc::ptr_eq(&view.release, asked);
+        let latest = self.product.latest.map(|at| &self.product.channels[at]);
+        let Some(latest) = latest.filter(|latest| latest.target.as_ref().is_some_and(is_asked)) else {
+            return false;
+        };
+        let mut older = self.product.releases.iter().skip_while(|view| !is_asked(view)).skip(1);
+        let before = older.find(|view| view.release.channels.contains(&latest.name));
+        self.gives(grant, asked, None).is_err()
+            && before.is_some_and(|before| self.gives(grant, &before.release, None).is_ok())
+    }
+
     /// Whether the grant gives a release, or one of its assets.
     fn gives(
         &self,
@@ -217,18 +240,13 @@ impl<'s> Visit<'_, 's> {
 
     // ---- the answer ----
 
-    fn refuse(
-        &self,
-        refused: Refused,
-        meaning: &Result<Meaning<'s>, Missing<'s>>,
-        took: Duration,
-    ) -> Answer<'s> {
+    fn refuse(&self, refused: Refused, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Answer<'s> {
         let Refused { reason, issuer, hidden } = refused;
         let response = match hidden {
             true => refused::not_found(self.inquiry),
             false => refused::refusal(reason, self.inquiry),
         };
-        let passage = Passage { grant: None, issuer, denial: Some(reason), took, hands_out: false };
+        let passage = Passage { issuer, denial: Some(reason), ..Passage::default() };
         Answer { response, facts: self.facts(Outcome::Denied, meaning), passage: Some(Box::new(passage)) }
     }
 
@@ -329,7 +347,7 @@ impl<'s> Visit<'_, 's> {
             if leaks {
                 let refused =
                     Refused { reason: Denial::TokenWouldLeak, issuer: Some(grant.issuer), hidden: false };
-                return self.refuse(refused, &Ok(Meaning::Release(found)), Duration::ZERO);
+                return self.refuse(refused, &Ok(Meaning::Release(found)));
             }
             let detail = "no healthy mirror that may serve this product holds a verified copy just now";
             let response =
@@ -376,7 +394,7 @@ impl<'s> Visit<'_, 's> {
 
     fn refuse_count(&self, grant: &Grant, found: Found<'s>) -> Answer<'s> {
         let refused = Refused { reason: Denial::Count, issuer: Some(grant.issuer), hidden: false };
-        self.refuse(refused, &Ok(Meaning::Release(found)), Duration::ZERO)
+        self.refuse(refused, &Ok(Meaning::Release(found)))
     }
 
     /// Counts a file where the grant counts them. A token that nothing tells from others takes none.

@@ -250,9 +250,9 @@ async fn blocking<T: Send + 'static>(
 fn check_audit(before: &Audit, after: &Audit) -> Result<(), Refusal> {
     let begins = before.file.is_none() && after.file.is_some();
     if before != after && (begins || after.required) {
-        return Err(
-            "[audit] has changed, and what it asks to be recorded would not be: restart the service".into()
-        );
+        let why = "[audit] is other than at the start (it has a file by default once a product is entitled), and \
+                   deliveries would not be recorded as it says: restart the service";
+        return Err(why.to_owned());
     }
     Ok(())
 }
