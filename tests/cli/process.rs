@@ -55,6 +55,11 @@ impl Process {
         self.seen[begin..].to_vec()
     }
 
+    /// Everything that it has printed and that was read.
+    pub fn said(&self) -> &[String] {
+        &self.seen
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
