@@ -1,0 +1,14 @@
+//! Private downloads on whole sites.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "private/mirrors.rs"]
+mod mirrors;
+#[path = "support/nginx.rs"]
+mod nginx;
+#[path = "support/private.rs"]
+mod private;
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/site.rs"]
+mod site;
