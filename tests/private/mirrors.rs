@@ -12,7 +12,7 @@ use waypost::workers::report::Topic;
 
 use crate::nginx::Nginx;
 use crate::private::{AGENT, ALL, SECRET, SECRET_FILE, bearer, token};
-use crate::site::{Answer, Builder, EU, Site, ask, own_address};
+use crate::site::{Answer, Behaviour, Builder, EU, Site, ask, own_address};
 
 const FILE: &str = "agent/1.0/agent.tar.gz";
 const BYTES: &[u8] = b"for customers";
@@ -134,6 +134,29 @@ async fn a_mirror_that_never_took_a_signature_says_why_it_is_not_used() {
         (&report["copies"]["missing"], &report["copies"]["verified"]),
         (&json!(0), &json!(0)),
         "{report:#}"
+    );
+}
+
+#[tokio::test]
+async fn whatever_a_store_says_to_a_signature_that_it_refuses_is_held_against_no_copy() {
+    let site = Site::builder()
+        .mirror("fra", |m| m.line("sign = { kind = \"secure_link\", secret_file = \"link.secret\" }"))
+        .release("agent", "1.0", &[("agent.tar.gz", BYTES)], &["stable"])
+        .file("link.secret", LINK_SECRET)
+        .start()
+        .await;
+    for status in [400, 401, 403, 410] {
+        site.until_mirror("fra", "is in rotation", |mirror| mirror["state"] == "healthy").await;
+        site.until_copies("fra", "verified", 1).await;
+        site.mirror("fra").behave(FILE, Behaviour::Status(status));
+        let report = site.until_mirror("fra", "is down", |mirror| mirror["state"] == "down").await;
+        assert_eq!(report["last_fault"], "signature_refused", "{status}: {report:#}");
+        assert_eq!(report["copies"]["verified"], 1, "{status}: {report:#}");
+        site.mirror("fra").recover();
+    }
+    assert!(
+        site.mirror("fra").looks().iter().all(|look| look.path.contains("md5=")),
+        "all of them were signed"
     );
 }
 

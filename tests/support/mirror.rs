@@ -60,7 +60,7 @@ struct File {
 #[derive(Debug, Clone)]
 pub struct Look {
     pub method: String,
-    /// Without the leading slash.
+    /// Without the leading slash, and with the query.
     pub path: String,
     pub range: Option<String>,
 }
@@ -228,6 +228,8 @@ impl Inner {
             let mut state = self.state.lock().unwrap();
             let look = Look { method: method.clone(), path: path.clone(), range: range.clone() };
             state.looks.push(look);
+            // A signature is not looked at.
+            let path = path.split('?').next().unwrap_or_default().to_owned();
             let behaviour = state.behaviours.get(&path).or(state.everywhere.as_ref()).cloned();
             (behaviour, state.files.get(&path).cloned())
         };

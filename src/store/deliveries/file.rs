@@ -24,7 +24,7 @@ pub(super) enum Durability {
 #[derive(Debug)]
 pub(super) struct RecordFile {
     path: PathBuf,
-    /// How long a file may become, in bytes.
+    /// How long a file may become, in bytes; longer only where more is appended at once.
     rotate: u64,
     /// A file that would grow beyond so many bytes is put aside; more than `rotate` while that fails.
     rotate_at: u64,
