@@ -213,6 +213,27 @@ async fn whoever_may_have_the_release_before_and_not_the_one_that_is_out_now_is_
     assert_eq!(site.metric(regressions).await, 1.0);
 }
 
+#[tokio::test]
+async fn a_reload_that_asks_for_a_record_where_there_is_none_waits_for_the_next_start() {
+    let public = Site::builder()
+        .mirror("fra", |m| m.region("eu").line("private = true"))
+        .release("agent", "1.0", &[("agent.tar.gz", b"for customers")], &["stable"])
+        .file(SECRET_FILE, SECRET);
+    let mut site = public.start().await;
+    site.until_redirected(PATH, EU, "fra").await;
+    site.plan.more = format!("{AGENT}{ALL}");
+    site.write_config();
+    site.reload();
+    site.until("the reload is refused", async || {
+        site.admin("/readyz").await.text().contains("would not be recorded").then_some(())
+    })
+    .await;
+    assert!(!site.state().join("deliveries.jsonl").exists(), "nothing is entitled yet");
+    site.restart().await;
+    site.until_status(PATH, EU, 401).await;
+    assert_eq!(lines(&[&site.state().join("deliveries.jsonl")]).len(), 1);
+}
+
 // The program itself, killed.
 
 /// A request by a bearer, over a connection of its own; `None` where no whole answer came.

@@ -10,5 +10,7 @@ mod nginx;
 mod private;
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/s3_server.rs"]
+mod s3_server;
 #[path = "support/site.rs"]
 mod site;

@@ -12,6 +12,7 @@ use waypost::workers::report::Topic;
 
 use crate::nginx::Nginx;
 use crate::private::{AGENT, ALL, SECRET, SECRET_FILE, bearer, token};
+use crate::s3_server::{self, S3Server};
 use crate::site::{Answer, Behaviour, Builder, EU, Site, ask, own_address};
 
 const FILE: &str = "agent/1.0/agent.tar.gz";
@@ -93,6 +94,41 @@ async fn a_mirror_that_signs_is_looked_at_with_signed_links_and_its_clients_get_
     .await;
     assert_eq!(metric(&site, "waypost_probe_failures_total", "mirror", "fra").await, 0.0);
     assert_eq!(metric(&site, "waypost_verifications_total", "outcome", "verified").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_bucket_that_checks_signatures_is_looked_at_whatever_its_files_are_called() {
+    const FILES: &[(&str, &[u8])] =
+        &[("c++.deb", b"deb"), ("docs/read me~.txt", b"read"), ("100%@1:2.txt", b"100")];
+    let store = S3Server::start().await;
+    for (name, bytes) in FILES {
+        put(&store.object("releases"), &format!("agent/1.0/{name}"), bytes);
+    }
+    let mirror = format!(
+        "[[mirror]]\nname = \"fra\"\nurl = \"{}/bucket/releases/\"\n\
+         sign = {{ kind = \"s3\", region = \"us-east-1\", access_key_file = \"id\", secret_file = \"key\" }}\n",
+        store.url
+    );
+    let site = Site::builder()
+        .release("agent", "1.0", FILES, &["stable"])
+        .file("id", s3_server::KEY)
+        .file("key", s3_server::SECRET)
+        .config(&format!("{mirror}{OFTEN}"))
+        .start()
+        .await;
+    site.until_copies("fra", "verified", FILES.len() as u64).await;
+    site.until("blocks are compared as well", async || {
+        (metric(&site, "waypost_samples_total", "outcome", "right").await >= 2.0).then_some(())
+    })
+    .await;
+    assert_eq!(metric(&site, "waypost_probe_failures_total", "reason", "signature_refused").await, 0.0);
+    fs::write(site.dir().join("key"), "another key").unwrap();
+    site.reload();
+    let report = site.until_mirror("fra", "is down", |mirror| mirror["state"] == "down").await;
+    assert_eq!(
+        (&report["last_fault"], &report["copies"]["verified"]),
+        (&json!("signature_refused"), &json!(3))
+    );
 }
 
 #[tokio::test]

@@ -347,11 +347,11 @@ impl Site {
         drop(self.running.take().unwrap());
     }
 
-    /// Starts the service after [`Site::kill`], as soon as the state folder is free.
+    /// Starts the service after [`Site::kill`], as soon as the state folder and the record of deliveries are free.
     pub async fn run_again(&mut self) {
         soon("the state folder is free", async || match self.run().await {
             Ok(()) => Some(()),
-            Err(AppError::Store(StoreError::InUse { .. })) => None,
+            Err(AppError::Store(StoreError::InUse { .. } | StoreError::Record { .. })) => None,
             Err(error) => panic!("{error}"),
         })
         .await;

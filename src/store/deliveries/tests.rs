@@ -183,6 +183,36 @@ fn a_file_that_is_moved_away_is_left_alone_and_another_begun() {
     );
 }
 
+/// A record that nobody writes.
+fn unwritten(queue: usize) -> (Deliveries, mpsc::Receiver<Entry>, Metrics) {
+    let (metrics, (queue, entries)) = (Metrics::new(), mpsc::channel(queue));
+    let trouble = Trouble {
+        unnumbered: AtomicU64::new(0),
+        told_at: Mutex::new(None),
+        error: ArcSwapOption::empty(),
+        records: metrics.access.deliveries.clone(),
+    };
+    (Deliveries { queue, trouble: Arc::new(trouble) }, entries, metrics)
+}
+
+#[test]
+fn to_note_never_waits_and_what_the_queue_does_not_hold_is_lost() {
+    let (deliveries, _entries, metrics) = unwritten(2);
+    (0..5).for_each(|n| deliveries.note(delivery(&n.to_string())));
+    assert_eq!(metrics.access.deliveries.with_label_values(&["lost"]).get(), 3);
+    assert_eq!(deliveries.trouble.unnumbered.load(Ordering::Acquire), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_disk_that_hangs_is_refused_and_not_recorded_later() {
+    let (deliveries, mut entries, metrics) = unwritten(1);
+    assert!(!deliveries.record(delivery("queued")).await);
+    assert!(!deliveries.record(delivery("not even queued")).await);
+    assert_eq!(metrics.access.deliveries.with_label_values(&["refused"]).get(), 2);
+    assert!(entries.recv().await.unwrap().is_moot());
+    assert!(entries.try_recv().is_err());
+}
+
 #[test]
 fn one_file_has_one_writer() {
     let kept = Kept::new(1 << 20, 10);
