@@ -12,5 +12,7 @@ mod private;
 mod process;
 #[path = "support/s3_server.rs"]
 mod s3_server;
+#[path = "private/signals.rs"]
+mod signals;
 #[path = "support/site.rs"]
 mod site;

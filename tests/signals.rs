@@ -15,7 +15,7 @@ use site::{EU, ReleasePlan, Site};
 
 const HERE: &str = "signals.rs";
 
-/// Rows of what is known of releases without traffic or with decisions alone, and a test that sees each change.
+/// Rows of what is known of releases and callers without traffic or with decisions alone, and a test that sees each change.
 const SEEN: &[(&str, &str, &str)] = &[
     ("A6", HERE, "a_mirror_that_loses_the_current_release_is_missing_in_the_coverage"),
     ("I4", "gate.rs", "files_without_signature_or_provenance_are_listed"),
@@ -46,6 +46,11 @@ const SEEN: &[(&str, &str, &str)] = &[
     ("C7", HERE, "copies_beyond_the_retention_count_until_they_are_gone"),
     ("C7", "gate.rs", "copies_of_withdrawn_releases_are_counted"),
     ("Q3", "gate.rs", "a_channel_whose_release_before_is_gone_cannot_be_rolled_back"),
+    ("A7", "private/signals.rs", "every_refusal_counts_under_its_own_reason_and_every_check_is_timed"),
+    ("P4", "private/signals.rs", "every_refusal_counts_under_its_own_reason_and_every_check_is_timed"),
+    ("E1", "private/signals.rs", "every_refusal_counts_under_its_own_reason_and_every_check_is_timed"),
+    ("E2", "deliveries.rs", "whoever_may_have_the_release_before_and_not_the_one_that_is_out_now_is_counted"),
+    ("E3", "deliveries.rs", "who_was_given_what_is_recorded_and_who_was_not_is_not"),
     ("Q3", HERE, "a_first_release_has_no_line_for_what_it_falls_back_to"),
 ];
 
