@@ -128,7 +128,7 @@ async fn interrupted(place: &Place, server: &S3Server) -> usize {
     })
     .await;
     process.kill().await.unwrap();
-    assert!(keys(&server).is_empty(), "nothing has a name before it is complete");
+    assert!(keys(server).is_empty(), "nothing has a name before it is complete");
     server.asked("PUT");
     etags()
 }
