@@ -186,7 +186,14 @@ impl Watch {
         match (self.blocked.load(Relaxed), self.in_flight.load(Relaxed)) {
             (0, 0) => self.waiting_deadline(finish),
             (0, _) => None,
-            (since, _) => Some((since - 1 + millis(self.limits.write), Timeout::Write)),
+            (since, in_flight) => {
+                let write = (since - 1 + millis(self.limits.write), Timeout::Write);
+                // Over HTTP/2 what waits may be no answer at all: a client that floods with pings always has something
+                // waiting, and takes it always in time.
+                let silent = self.multiplexed.load(Relaxed) && in_flight == 0;
+                let own = if silent { self.waiting_deadline(finish) } else { None };
+                Some(own.filter(|own| own.0 < write.0).unwrap_or(write))
+            }
         }
     }
 
@@ -291,6 +298,19 @@ mod tests {
 
     fn bound(watch: &Watch) -> Option<Timeout> {
         watch.deadline(Finish::No).map(|d| d.1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_http2_a_client_is_idle_although_what_it_provokes_waits_to_be_taken() {
+        let watch = watch();
+        watch.is_multiplexed();
+        watch.note_arrival();
+        tokio::time::advance(Duration::from_millis(2500)).await;
+        watch.note_blocked();
+        assert_eq!(watch.deadline(Finish::No), Some((3000, Timeout::Idle)));
+        assert_eq!(watch.deadline(Finish::Since(2500)), Some((6500, Timeout::Write)));
+        watch.note_request();
+        assert_eq!(watch.deadline(Finish::No), Some((6500, Timeout::Write)), "an answer is on its way");
     }
 
     #[tokio::test(start_paused = true)]
