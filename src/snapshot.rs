@@ -65,7 +65,7 @@ impl Snapshot {
 pub struct Settings {
     /// `private, max-age=<ttl>`.
     pub cache_control: HeaderValue,
-    /// Redirects without their values, by the number of alternates; made by `redirect::templates`.
+    /// Redirects without their values, by the number of links, from 1; made by `redirect::templates`.
     pub redirects: Box<[Response<()>]>,
     /// How many duplicates follow the chosen mirror's.
     pub alternates: usize,

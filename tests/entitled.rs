@@ -41,6 +41,7 @@ async fn started(allow: &str) -> Site {
     site.until_channel("agent", "stable", "1.0").await;
     site.until_everywhere("agent", "1.0").await;
     site.until_everywhere("agent", "2.0-rc.1").await;
+    site.until_everywhere("tool", "1.0").await;
     site
 }
 
@@ -225,6 +226,16 @@ async fn a_ticket_stands_for_the_token_for_one_file() {
     let redirect = site.get(path, EU).await;
     assert_eq!((redirect.status.as_u16(), redirect.mirror()), (302, Some("fra")));
     assert_eq!(redirect.header("cache-control"), "no-store");
+    let described = |answer: &Answer| {
+        let links = answer.headers.get_all("link").iter();
+        links.filter(|link| link.to_str().unwrap().contains("rel=describedby")).count()
+    };
+    let with_token = get(&site, FILE, &token()).await;
+    assert_eq!(
+        (described(&with_token), described(&redirect)),
+        (1, 0),
+        "to where the ticket does not go along"
+    );
     let ticket = path.split_once('=').unwrap().1;
     assert_eq!(site.get(&format!("{FILE}.sha256?ticket={ticket}"), EU).await.status, 200);
     assert_eq!(

@@ -14,6 +14,7 @@ use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 use super::accept::{Wanted, wanted};
 use super::body::Body;
 use super::guarded::{self, Passage};
+use super::headers::Description;
 use super::lines::{AVOID, Lines};
 use super::problem::{gone, problem};
 use super::query::Query;
@@ -283,8 +284,9 @@ pub(super) fn deliver<'s>(
     }
     match snapshot.router().choose(&ask, snapshot.settings.alternates) {
         Some(pick) => {
-            let host = names::linking(snapshot, inquiry);
-            let response = headers::redirect(snapshot, inquiry, host, release, release.asset(asset), &pick);
+            let description = Description::On(names::linking(snapshot, inquiry));
+            let asset = release.asset(asset);
+            let response = headers::redirect(snapshot, inquiry, description, release, asset, &pick);
             let facts = Facts { mirror: Some(pick.mirror), ..about(Outcome::Redirected, of) };
             Answer { response, facts, passage: None }
         }

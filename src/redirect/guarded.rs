@@ -4,6 +4,7 @@
 //! rights (another product, a version out of range, a channel, a place, a time), the answer is 403, and the same whether
 //! or not there is such a thing. Where only what is published tells it, the answer is that of something that is not there.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot, WithdrawnView};
 use super::answer::{self, Answer, Facts, Inquiry, ask_of};
 use super::body::Body;
 use super::exports::Shown;
-use super::headers::NO_STORE;
+use super::headers::{Description, NO_STORE};
 use super::lines::Lines;
 use super::query::Query;
 use super::refused;
@@ -124,7 +125,7 @@ impl<'s> Visit<'_, 's> {
 
     fn caller(&self, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<Caller, Refused> {
         let entitlements = &self.snapshot.entitlements;
-        if let Some(ticket) = self.query.first(TICKET_PARAMETER).filter(|ticket| !ticket.is_empty()) {
+        if let Some(ticket) = self.presented_ticket() {
             let bad = Refused { reason: Denial::BadTicket, issuer: None, hidden: false };
             let (release, asset) = asset_of(meaning).ok_or(bad)?;
             let grant = entitlements.redeem(&ticket, &self.sealed_for(&release.release, asset), self.now)?;
@@ -381,9 +382,13 @@ impl<'s> Visit<'_, 's> {
                 (list.write(snapshot, inquiry, release, asset, &ranked), Outcome::Metadata)
             }
             None => {
-                let host = names::linking(snapshot, inquiry);
+                // A tool that follows the description brings its header again, and never a ticket.
+                let description = match self.presented_ticket() {
+                    Some(_) => Description::Nowhere,
+                    None => Description::On(names::linking(snapshot, inquiry)),
+                };
                 let response =
-                    headers::redirect(snapshot, inquiry, host, release, release.asset(asset), &pick);
+                    headers::redirect(snapshot, inquiry, description, release, release.asset(asset), &pick);
                 (response, Outcome::Redirected)
             }
         };
@@ -411,6 +416,10 @@ impl<'s> Visit<'_, 's> {
     }
 
     // ---- tickets ----
+
+    fn presented_ticket(&self) -> Option<Cow<'_, str>> {
+        self.query.first(TICKET_PARAMETER).filter(|ticket| !ticket.is_empty())
+    }
 
     fn wants_ticket(&self) -> bool {
         self.query.first(TICKET_PARAMETER).is_some_and(|value| value.is_empty())

@@ -22,8 +22,10 @@ const DIGEST: HeaderName = HeaderName::from_static("digest");
 const MIRROR: HeaderName = HeaderName::from_static("waypost-mirror");
 /// Bytes that the values of an ordinary answer take together.
 const ROOM: usize = 1024;
-/// Values that are written: Location, Digest, a duplicate for it and each alternate, the description.
-const VALUES_MAX: usize = 2 + 1 + ALTERNATES_MAX + 1;
+/// Links that are written: a duplicate for the chosen mirror and each alternate, the description.
+const LINKS_MAX: usize = 1 + ALTERNATES_MAX + 1;
+/// Values that are written: Location, Digest, the links.
+const VALUES_MAX: usize = 2 + LINKS_MAX;
 
 /// For what is this client's alone.
 pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -43,25 +45,25 @@ pub fn url_for(inquiry: &Inquiry<'_>, mirror: &Mirror, release: &Release, asset:
     String::from_utf8_lossy(&url).into_owned()
 }
 
-/// Redirects with 0, 1, 2, … alternates. The values that vary are empty and come first: the mirror's name, and what is
+/// Redirects with 1, 2, 3, … links. The values that vary are empty and come first: the mirror's name, and what is
 /// written, in that order.
 pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<()>]> {
     let empty = || HeaderValue::from_static("");
-    let template = |alternates: usize| {
+    let template = |links: usize| {
         let mut response = Response::new(());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         for name in [MIRROR, LOCATION, DIGEST] {
             headers.insert(name, empty());
         }
-        (0..alternates + 2).for_each(|_| {
+        (0..links).for_each(|_| {
             headers.append(LINK, empty());
         });
         headers.insert(CACHE_CONTROL, cache_control.clone());
         headers.insert(VARY, HeaderValue::from_static("Accept"));
         response
     };
-    (0..=ALTERNATES_MAX).map(template).collect()
+    (1..=LINKS_MAX).map(template).collect()
 }
 
 /// Header values under construction.
@@ -160,11 +162,21 @@ impl Values<'_> {
     }
 }
 
-/// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description).
+/// Whether a redirect says where its Metalink is.
+#[derive(Debug, Clone, Copy)]
+pub enum Description<'s> {
+    /// At this service, by its name on this host.
+    On(Option<&'s HostView>),
+    /// It does not: the client could not fetch it.
+    Nowhere,
+}
+
+/// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description). One that is signed has no
+/// description: wget2 follows it, reads `&amp;` in signed URLs as it stands, and asks the mirror for that again and again.
 pub fn redirect(
     snapshot: &Snapshot,
     inquiry: &Inquiry<'_>,
-    host: Option<&HostView>,
+    description: Description<'_>,
     release: &Release,
     asset: &Asset,
     pick: &Pick,
@@ -188,12 +200,15 @@ pub fn redirect(
         values.put(mirror.link_tails[place].as_bytes());
         values.cut_from(start);
     }
-    let start = values.buffer.len();
-    values.put_own_url(snapshot, host);
-    values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
-    values.cut_from(start);
+    if let (Description::On(host), false) = (description, values.signed) {
+        let start = values.buffer.len();
+        values.put_own_url(snapshot, host);
+        values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
+        values.cut_from(start);
+    }
 
-    let mut response = snapshot.settings.redirects[pick.alternates().len()].clone().map(|()| Body::default());
+    // After Location and Digest, what was written are links; the first template has one.
+    let mut response = snapshot.settings.redirects[values.count - 3].clone().map(|()| Body::default());
     if values.signed {
         response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     }
@@ -245,13 +260,13 @@ mod tests {
     #[test]
     fn templates_have_a_place_for_every_value_before_what_is_constant() {
         let constant = HeaderValue::from_static("private, max-age=60");
-        for (alternates, template) in templates(StatusCode::FOUND, &constant).iter().enumerate() {
+        for (links, template) in (1..).zip(&templates(StatusCode::FOUND, &constant)) {
             let template = template.headers();
             let values: Vec<_> = template.values().collect();
-            let varying = 3 + 1 + alternates + 1;
+            let varying = 3 + links;
             assert!(values[..varying].iter().all(|value| value.is_empty()));
             assert!(values[varying..].iter().all(|value| !value.is_empty()));
-            assert_eq!(template.get_all(LINK).iter().count(), alternates + 2);
+            assert_eq!(template.get_all(LINK).iter().count(), links);
             let names: Vec<_> = template.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names[..3], ["waypost-mirror", "location", "digest"]);
         }
