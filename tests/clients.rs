@@ -2,10 +2,14 @@
 //! when it is redirected, and what is left when a link has expired. README.md has the table that is made here.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "clients/expiry.rs"]
+mod expiry;
 #[path = "clients/matrix.rs"]
 mod matrix;
 #[path = "support/nginx.rs"]
 mod nginx;
+#[path = "clients/people.rs"]
+mod people;
 #[path = "clients/place.rs"]
 mod place;
 #[path = "support/process.rs"]

@@ -17,6 +17,7 @@ use crate::snapshot::{HostView, Snapshot};
 use super::answer::Inquiry;
 use super::base64::put_base64;
 use super::body::Body;
+use super::tools::follows_links;
 
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 const MIRROR: HeaderName = HeaderName::from_static("waypost-mirror");
@@ -209,7 +210,8 @@ pub fn redirect(
 
     // After Location and Digest, what was written are links; the first template has one.
     let mut response = snapshot.settings.redirects[values.count - 3].clone().map(|()| Body::default());
-    if values.signed {
+    let signed = values.signed;
+    if signed {
         response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     }
     let mut places = response.headers_mut().values_mut();
@@ -217,6 +219,9 @@ pub fn redirect(
         *name = chosen.name_value.clone();
     }
     values.fill(places);
+    if signed && follows_links(inquiry.headers) {
+        response.headers_mut().remove(LINK);
+    }
     response
 }
 

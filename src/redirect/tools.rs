@@ -34,6 +34,13 @@ const FORGETFUL: [&str; 13] = [
 /// How the agents begin that send it along.
 const REPEATING: [&str; 5] = ["wget/", "wget2/", "aria2/", "python-urllib/", "http-tiny/"];
 
+/// Whether the tool goes by a redirect's links rather than by its `Location`: wget2, which takes the signature of such a link
+/// for a part of the file's name, and does not resume it.
+pub fn follows_links(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+    agent.starts_with(b"wget2/")
+}
+
 /// The habit of the tool that sends these headers.
 pub fn habit(headers: &HeaderMap) -> Habit {
     let Some(agent) = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) else {

@@ -133,8 +133,7 @@ fn wget(way: Way, errand: &Errand<'_>) -> Call {
 }
 
 fn wget2(way: Way, errand: &Errand<'_>) -> Call {
-    // It goes by the duplicates, and would name the file with the signature.
-    call("wget2", &["--tries=1", "-O", "got"], &wget_options(way, errand), errand.url)
+    call("wget2", &["--tries=1"], &wget_options(way, errand), errand.url)
 }
 
 fn aria2(way: Way, errand: &Errand<'_>) -> Call {

@@ -1,0 +1,80 @@
+//! What people and package managers do beside a plain download: the page that takes a token (curl plays the browser), a look
+//! before the download, and what to do when one is told that a tool will not do.
+
+use crate::place::{ARCHIVE, Desk, Mirrors, Place};
+use crate::tokens::token;
+
+const BROWSER: [&str; 6] = [
+    "-A",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "-H",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "--cookie-jar",
+    "jar",
+];
+
+/// What stands in quotes after `name=`, as the page writes it.
+fn attribute<'p>(page: &'p str, name: &str) -> &'p str {
+    let (_, rest) = page.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("no {name}: {page}"));
+    rest.split_once('"').unwrap().0
+}
+
+#[tokio::test]
+async fn a_person_gets_the_file_by_the_page_from_every_kind_of_mirror() {
+    for mirrors in [Mirrors::Nginx, Mirrors::S3] {
+        let (place, desk) = (Place::start(mirrors).await, Desk::new());
+        let url = place.stable(ARCHIVE);
+        let look = [&BROWSER[..], &["-sS", "-w", "%{http_code}", &url]].concat();
+        let page = desk.run("curl", &look).await.ok();
+        assert!(page.ends_with("401"), "{page}");
+        let (_, hidden) = page.split_once("type=\"hidden\"").unwrap();
+        let path = format!("path={}", attribute(hidden, "value"));
+        let action = format!("http://{}{}", place.site.address(), attribute(&page, "action"));
+        let token = format!("token={}", token());
+        let form = ["-fsSL", "-o", "got", "-H", "Sec-Fetch-Site: same-origin", "-b", "jar"];
+        let fields = ["--data-urlencode", &token, "--data-urlencode", &path, &action];
+        desk.run("curl", &[&BROWSER[..], &form, &fields].concat()).await.ok();
+        assert!(desk.has(place.bytes(ARCHIVE)), "{mirrors:?}");
+
+        // The browser keeps it for a while: the next link just works.
+        let again = Desk::new();
+        std::fs::copy(desk.path().join("jar"), again.path().join("jar")).unwrap();
+        again.run("curl", &[&BROWSER[..], &["-fsSL", "-b", "jar", "-o", "got", &url]].concat()).await.ok();
+        assert!(again.has(place.bytes(ARCHIVE)), "{mirrors:?}");
+    }
+}
+
+/// Homebrew resolves by HEAD, following redirects, and GETs what it found; a link that is signed for GET refuses HEAD.
+#[tokio::test]
+async fn a_look_before_the_download_is_answered_without_a_mirror_and_leads_to_the_same_url() {
+    let (place, desk) = (Place::start(Mirrors::S3).await, Desk::new());
+    let (bearer, url) = (format!("Authorization: Bearer {}", token()), place.stable(ARCHIVE));
+    let agent = ["-A", "Homebrew/4.6.0 (Linux; x86_64) curl/7.88.1", "-H", &bearer];
+    let look = ["-fsSIL", "-w", "%{http_code} %{num_redirects} %{url_effective}", &url];
+    let head = desk.run("curl", &[&agent[..], &look].concat()).await.ok();
+    assert!(head.ends_with(&format!("200 0 {url}")), "{head}");
+    assert!(head.contains(&format!("content-length: {}\r\n", place.bytes(ARCHIVE).len())), "{head}");
+    assert!(head.contains("accept-ranges: bytes\r\n") && head.contains("digest: SHA-256="), "{head}");
+    desk.run("curl", &[&agent[..], &["-fsSL", "-o", "got", &url]].concat()).await.ok();
+    assert!(desk.has(place.bytes(ARCHIVE)));
+}
+
+#[tokio::test]
+async fn a_tool_that_is_told_what_works_gets_a_ticket_by_itself_and_the_file_with_it() {
+    let (place, desk) = (Place::start(Mirrors::S3).await, Desk::new());
+    let (header, url) = (format!("--header=Authorization: Bearer {}", token()), place.stable(ARCHIVE));
+    let (_, told) = desk.run("wget", &["-q", "-O-", "--content-on-error", &header, &url]).await.failed();
+    assert!(told.contains("this tool repeats the token") && told.contains("?ticket"), "{told}");
+    let ticket = desk.run("wget", &["-q", "-O-", &header, &format!("{url}?ticket")]).await.ok();
+    desk.run("wget", &["-q", "-O", "got", ticket.trim()]).await.ok();
+    assert!(desk.has(place.bytes(ARCHIVE)));
+}
+
+/// It goes by links where there are any, and would take the signature for a part of the name.
+#[tokio::test]
+async fn wget2_names_the_file_as_the_canonical_url_does() {
+    let (place, desk) = (Place::start(Mirrors::Nginx).await, Desk::new());
+    let header = format!("--header=Authorization: Bearer {}", token());
+    desk.run("wget2", &[&header, &place.stable(ARCHIVE)]).await.ok();
+    assert_eq!(std::fs::read(desk.path().join(ARCHIVE)).unwrap(), place.bytes(ARCHIVE));
+}
