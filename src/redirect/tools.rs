@@ -84,4 +84,13 @@ mod tests {
         }
         assert_eq!(habit(&HeaderMap::new()), Habit::Unknown);
     }
+
+    #[test]
+    fn wget2_alone_goes_by_links() {
+        for (agent, follows) in [("wget2/1.99.1", true), ("Wget/1.21.3", false), ("aria2/1.36.0", false)] {
+            let headers = HeaderMap::from_iter([(USER_AGENT, agent.parse().unwrap())]);
+            assert_eq!(follows_links(&headers), follows, "{agent}");
+        }
+        assert!(!follows_links(&HeaderMap::new()));
+    }
 }

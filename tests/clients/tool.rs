@@ -72,7 +72,12 @@ pub const TOOLS: [Tool; 9] = [
         call: urllib,
     },
     Tool { name: "Node's fetch", file: ARCHIVE, how: ["`headers:`", "`headers:`", "", "yes"], call: node },
-    Tool { name: "pip", file: WHEEL, how: ["", "in the URL", "`~/.netrc`", "yes"], call: pip },
+    Tool {
+        name: "pip (a wheel's URL)",
+        file: WHEEL,
+        how: ["", "in the URL", "`~/.netrc`", "yes"],
+        call: pip,
+    },
     Tool { name: "apt", file: PACKAGE, how: ["", "in the URL", "`auth.conf`", ""], call: apt },
 ];
 
