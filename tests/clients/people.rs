@@ -78,3 +78,15 @@ async fn wget2_names_the_file_as_the_canonical_url_does() {
     desk.run("wget2", &[&header, &place.stable(ARCHIVE)]).await.ok();
     assert_eq!(std::fs::read(desk.path().join(ARCHIVE)).unwrap(), place.bytes(ARCHIVE));
 }
+
+#[tokio::test]
+async fn a_tool_that_nobody_knows_is_sent_to_a_bucket_only_where_there_is_nothing_else() {
+    for (mirrors, from) in [(Mirrors::Both, "nginx"), (Mirrors::S3, "s3")] {
+        let (place, desk) = (Place::start(mirrors).await, Desk::new());
+        let bearer = format!("Authorization: Bearer {}", token());
+        let unknown = ["-fsSL", "-A", "my-installer/1.0", "-H", &bearer, "-o", "got", &place.stable(ARCHIVE)];
+        desk.run("curl", &unknown).await.ok();
+        assert!(desk.has(place.bytes(ARCHIVE)));
+        assert_eq!(place.redirected_to(from).await, 1.0, "{mirrors:?}");
+    }
+}

@@ -39,7 +39,7 @@ pub struct Tool {
     pub call: fn(Way, &Errand<'_>) -> Call,
 }
 
-pub const TOOLS: [Tool; 9] = [
+pub const TOOLS: [Tool; 10] = [
     Tool { name: "curl", file: ARCHIVE, how: ["`-H`", "`-u`", "`-n`", "yes"], call: curl },
     Tool {
         name: "wget",
@@ -70,6 +70,12 @@ pub const TOOLS: [Tool; 9] = [
         file: ARCHIVE,
         how: ["`headers=`", "`HTTPBasicAuthHandler`", "", "yes"],
         call: urllib,
+    },
+    Tool {
+        name: "Perl's HTTP::Tiny",
+        file: ARCHIVE,
+        how: ["`headers =>`", "in the URL", "", "yes"],
+        call: perl,
     },
     Tool { name: "Node's fetch", file: ARCHIVE, how: ["`headers:`", "`headers:`", "", "yes"], call: node },
     Tool {
@@ -207,6 +213,23 @@ fn requests(way: Way, errand: &Errand<'_>) -> Call {
 
 fn urllib(way: Way, errand: &Errand<'_>) -> Call {
     call("python3", &["-I", "-c", URLLIB], &script(way, errand), errand.url)
+}
+
+const PERL: &str = r#"
+my ($way, $token, $url) = @ARGV;
+my %headers = $way eq "Bearer" ? (Authorization => "Bearer $token") : ();
+my $answer = HTTP::Tiny->new->get($url, { headers => \%headers });
+die "$answer->{status}\n" unless $answer->{success};
+open(my $file, ">:raw", "got") or die;
+print $file $answer->{content};
+"#;
+
+fn perl(way: Way, errand: &Errand<'_>) -> Call {
+    let url = match way {
+        Way::Password => with_password(errand),
+        _ => errand.url.to_owned(),
+    };
+    call("perl", &["-MHTTP::Tiny", "-e", PERL], &script(way, errand), &url)
 }
 
 fn node(way: Way, errand: &Errand<'_>) -> Call {
