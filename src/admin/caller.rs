@@ -52,8 +52,8 @@ fn rules(snapshot: &Snapshot, inquiry: &Inquiry<'_>, answer: &Answer<'_>, grant:
     let is_of = |platform: &Platform| asked.and_then(|(release, asset)| release.is_of(asset, platform));
     let question = asked.map(|(release, _)| Question {
         product: &release.id.product,
-        version: &release.id.version,
-        channels: &release.channels,
+        version: Some(&release.id.version),
+        channels: Some(&release.channels),
         asset: Some(&is_of),
         region,
         now: inquiry.occasion.now(),

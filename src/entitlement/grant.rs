@@ -33,16 +33,16 @@ enum Rights {
 /// Whether an asset is of a platform; `None`: it is of none.
 pub type IsOf<'a> = dyn Fn(&Platform) -> Option<bool> + 'a;
 
-/// What is asked for.
+/// What is asked for. A version, channels or an asset that are `None` are not asked about: any will do.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The product.
     pub product: &'a ProductName,
     /// The release's version.
-    pub version: &'a Version,
+    pub version: Option<&'a Version>,
     /// The channels that its manifest names.
-    pub channels: &'a [ChannelName],
-    /// What is known of the asset; `None`: none is asked for.
+    pub channels: Option<&'a [ChannelName]>,
+    /// What is known of the asset.
     pub asset: Option<&'a IsOf<'a>>,
     /// The client's region.
     pub region: Option<RegionId>,
@@ -108,25 +108,6 @@ impl Grant {
         }
     }
 
-    /// Whether any rule speaks of a product.
-    pub fn knows(&self, product: &ProductName) -> bool {
-        match &self.rights {
-            Rights::Rules(rules) => rules.iter().any(|rule| rule.product.matches(product)),
-            Rights::Ticket => true,
-        }
-    }
-
-    /// Whether any rule speaks of a version of a product: of such a version it may be known that there is none.
-    pub fn knows_version(&self, product: &ProductName, version: &Version) -> bool {
-        let speaks = |rule: &Arc<Allow>| {
-            rule.product.matches(product) && rule.versions.as_ref().is_none_or(|range| range.has(version))
-        };
-        match &self.rights {
-            Rights::Rules(rules) => rules.iter().any(speaks),
-            Rights::Ticket => true,
-        }
-    }
-
     /// Whether it gives what is asked for, and how many different assets the token may take where that is counted:
     /// the most that a rule allows.
     ///
@@ -154,13 +135,21 @@ impl Grant {
 pub fn lacks(rule: &Allow, question: &Question<'_>) -> Option<Lacking> {
     let checks: [(&dyn Fn() -> bool, Lacking); 6] = [
         (&|| rule.product.matches(question.product), Lacking::Product),
-        (&|| rule.versions.as_ref().is_none_or(|range| range.has(question.version)), Lacking::Version),
-        (&|| any_or_all(&rule.channels, |channel| question.channels.contains(channel)), Lacking::Release),
+        (&|| question.version.is_none_or(|version| in_range(rule, version)), Lacking::Version),
+        (&|| question.channels.is_none_or(|of| in_channels(rule, of)), Lacking::Release),
         (&|| question.asset.is_none_or(|is_of| of_platforms(&rule.platforms, is_of)), Lacking::Asset),
         (&|| any_or_all(&rule.regions, |region| question.region == Some(*region)), Lacking::Region),
         (&|| in_time(rule, question.now), Lacking::Time),
     ];
     checks.iter().find(|(passes, _)| !passes()).map(|(_, lacking)| *lacking)
+}
+
+fn in_range(rule: &Allow, version: &Version) -> bool {
+    rule.versions.as_ref().is_none_or(|range| range.has(version))
+}
+
+fn in_channels(rule: &Allow, channels: &[ChannelName]) -> bool {
+    any_or_all(&rule.channels, |channel| channels.contains(channel))
 }
 
 /// Whether one of a list fits; an empty list restricts nothing.

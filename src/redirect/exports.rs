@@ -104,7 +104,7 @@ pub fn releases_json(product: &ProductView, shown: &impl Shown) -> Bytes {
     let good = product.releases.iter().filter(|view| shown.release(view));
     let good = good.map(|view| Line::of(view, product, shown, &mut left));
     let withdrawn = product.withdrawn.values().filter(|view| shown.withdrawn(view));
-    let withdrawn = withdrawn.map(|view| Line::of_withdrawn(view));
+    let withdrawn = withdrawn.map(|view| Line::of_withdrawn(view, shown));
     let is_shown = |channel: &&ChannelView| channel.target.as_ref().is_none_or(|view| shown.release(view));
     let mut releases: Vec<Line<'_>> = good.chain(withdrawn).collect();
     releases.sort_by(|a, b| b.version.precedence(a.version));
@@ -155,7 +155,8 @@ impl<'a> Line<'a> {
     }
 
     /// Of a withdrawn release nothing is listed that could be fetched.
-    fn of_withdrawn(view: &'a WithdrawnView) -> Self {
+    fn of_withdrawn(view: &'a WithdrawnView, shown: &impl Shown) -> Self {
+        let replacement = view.replacement.as_ref().filter(|replacement| shown.release(replacement));
         Self {
             version: &view.version,
             published_at: None,
@@ -166,7 +167,7 @@ impl<'a> Line<'a> {
             withdrawn: Some(Withdrawn {
                 at: view.at.to_string(),
                 reason: &view.reason,
-                replacement: view.replacement.as_ref().map(|replacement| &replacement.release.id.version),
+                replacement: replacement.map(|replacement| &replacement.release.id.version),
             }),
         }
     }

@@ -16,7 +16,7 @@ use crate::entitlement::{
     Disbelief, FileKey, Grant, Lacking, Presented, Question, SealedFor, TICKET_PARAMETER,
 };
 use crate::metrics::Outcome;
-use crate::model::{AssetIndex, Denial, IssuerId, Platform, RegionId, Timestamp, Version};
+use crate::model::{AssetIndex, ChannelName, Denial, IssuerId, Platform, RegionId, Timestamp, Version};
 use crate::routing::Ask;
 use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot, WithdrawnView};
 
@@ -104,7 +104,7 @@ pub(super) fn answer<'s>(
     let caller = visit.caller(&meaning);
     let mut shut_out = false;
     let permitted = caller.and_then(|caller| {
-        let permitted = visit.permit(&caller, &meaning);
+        let permitted = visit.permit(&caller.grant, &meaning);
         shut_out = permitted.is_err() && visit.is_shut_out(&caller.grant, &meaning);
         permitted.map(|()| caller)
     });
@@ -152,41 +152,56 @@ impl<'s> Visit<'_, 's> {
 
     // ---- what ----
 
-    fn permit(&self, caller: &Caller, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<(), Refused> {
-        let grant = &caller.grant;
-        let refused = |hidden| Refused { reason: Denial::NotEntitled, issuer: Some(grant.issuer), hidden };
-        if !grant.knows(&self.product.name) {
-            return Err(refused(false));
-        }
-        match meaning {
-            Ok(Meaning::Release(found)) => self.permit_found(grant, found),
-            Ok(Meaning::Releases(_) | Meaning::Hosts) => Ok(()),
-            Err(missing) => match missing.why {
-                Why::Withdrawn(view, _) if !self.gives_withdrawn(grant, view) => Err(refused(
-                    missing.channel.is_none() && grant.knows_version(&self.product.name, &view.version),
-                )),
-                _ if self.is_beyond(grant) => Err(refused(false)),
-                Why::Withdrawn(..)
-                | Why::WithdrawnAlone(_)
-                | Why::NotFound
-                | Why::NotReady
-                | Why::NoPlatform => Ok(()),
+    fn permit(&self, grant: &Grant, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<(), Refused> {
+        let refused = |lacking, hidden| Refused {
+            reason: match lacking {
+                Lacking::Product | Lacking::Version | Lacking::Release | Lacking::Asset => {
+                    Denial::NotEntitled
+                }
+                Lacking::Region => Denial::Region,
+                Lacking::Time => Denial::Time,
             },
+            issuer: Some(grant.issuer),
+            hidden,
+        };
+        let given = match meaning {
+            Ok(Meaning::Release(found)) => {
+                self.gives(grant, &found.release.release, target_asset(found.target)).map(drop)
+            }
+            Err(Missing { channel: None, why: Why::Withdrawn(view, _), .. }) => {
+                self.gives_withdrawn(grant, view, &[])
+            }
+            Ok(Meaning::Releases(_) | Meaning::Hosts) | Err(_) => Ok(()),
+        };
+        if let (Ok(()), Ok(Meaning::Release(_))) = (given, meaning) {
+            return Ok(());
         }
+        self.reaches(grant, meaning).map_err(|lacking| refused(lacking, false))?;
+        given.map_err(|lacking| refused(lacking, true))
     }
 
-    fn permit_found(&self, grant: &Grant, found: &Found<'s>) -> Result<(), Refused> {
-        let asset = target_asset(found.target);
-        let Err(lacking) = self.gives(grant, &found.release.release, asset) else { return Ok(()) };
-        let (reason, hidden) = match lacking {
-            Lacking::Product | Lacking::Version => (Denial::NotEntitled, false),
-            // A channel's name is no secret; which version it leads to is.
-            Lacking::Release => (Denial::NotEntitled, found.channel.is_none()),
-            Lacking::Asset => (Denial::NotEntitled, true),
-            Lacking::Region => (Denial::Region, false),
-            Lacking::Time => (Denial::Time, false),
+    /// Whether the grant gives anything of the product or version that a path names, there or not, or of the release that
+    /// a channel leads to: a channel's name is no secret, which names it leads to is.
+    fn reaches(&self, grant: &Grant, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<(), Lacking> {
+        let (channel, found) = match meaning {
+            Ok(Meaning::Release(found)) => (found.channel, Some(&found.release.release.id.version)),
+            Ok(Meaning::Releases(_) | Meaning::Hosts) => (None, None),
+            Err(missing) => (missing.channel, None),
         };
-        Err(Refused { reason, issuer: Some(grant.issuer), hidden })
+        if let Some(channel) = channel.map(|at| &self.product.channels[at]) {
+            return match (&channel.target, &channel.gone) {
+                (Some(view), _) => self.gives(grant, &view.release, None).map(drop),
+                (None, Some(view)) => self.gives_withdrawn(grant, view, std::slice::from_ref(&channel.name)),
+                (None, None) => grant.gives(&self.question(None)).map(drop),
+            };
+        }
+        let asked = match (found, meaning) {
+            (None, Err(_)) => {
+                names::version_asked(self.snapshot, self.inquiry, &self.product.name, self.query)
+            }
+            _ => None,
+        };
+        grant.gives(&self.question(found.or(asked.as_ref()))).map(drop)
     }
 
     /// Whether what is asked for is where `latest` points to, and the grant gives only the release before it in that
@@ -205,6 +220,12 @@ impl<'s> Visit<'_, 's> {
             && before.is_some_and(|before| self.gives(grant, &before.release, None).is_ok())
     }
 
+    /// For anything of the product, or of a version of it.
+    fn question<'q>(&'q self, version: Option<&'q Version>) -> Question<'q> {
+        let (product, region, now) = (&self.product.name, self.region, self.now);
+        Question { product, version, channels: None, asset: None, region, now }
+    }
+
     /// Whether the grant gives a release, or one of its assets.
     fn gives(
         &self,
@@ -214,29 +235,22 @@ impl<'s> Visit<'_, 's> {
     ) -> Result<Option<u32>, Lacking> {
         let is_of = |platform: &Platform| asset.and_then(|asset| release.is_of(asset, platform));
         grant.gives(&Question {
-            product: &release.id.product,
-            version: &release.id.version,
-            channels: &release.channels,
+            channels: Some(&release.channels),
             asset: asset.is_some().then_some(&is_of),
-            region: self.region,
-            now: self.now,
+            ..self.question(Some(&release.id.version))
         })
     }
 
-    /// Of a withdrawn release the channels are not known any more: a rule that asks for one does not give it.
-    fn gives_withdrawn(&self, grant: &Grant, view: &WithdrawnView) -> bool {
-        let (product, version) = (&self.product.name, &view.version);
-        let question =
-            Question { product, version, channels: &[], asset: None, region: self.region, now: self.now };
-        grant.gives(&question).is_ok()
-    }
-
-    /// Whether the path names a version of which the grant does not speak, there or not.
-    fn is_beyond(&self, grant: &Grant) -> bool {
-        let mut segments = self.inquiry.uri.path().split('/').filter(|segment| !segment.is_empty()).take(2);
-        let version = segments
-            .find_map(|segment| Version::parse(segment).ok().filter(|_| segment != &*self.product.name));
-        version.is_some_and(|version| !grant.knows_version(&self.product.name, &version))
+    /// Of a withdrawn release the channels are not known any more, but for the one that led to it: a rule that asks for
+    /// another does not give it.
+    fn gives_withdrawn(
+        &self,
+        grant: &Grant,
+        view: &WithdrawnView,
+        channels: &[ChannelName],
+    ) -> Result<(), Lacking> {
+        let question = Question { channels: Some(channels), ..self.question(Some(&view.version)) };
+        grant.gives(&question).map(drop)
     }
 
     // ---- the answer ----
@@ -315,11 +329,11 @@ impl<'s> Visit<'_, 's> {
     /// The replacement of a withdrawn release is not told to whom it is not given.
     fn why(&self, grant: &Grant, missing: Missing<'s>) -> Missing<'s> {
         match missing.why {
-            Why::Withdrawn(view, _)
+            Why::Withdrawn(view, asset)
                 if view
                     .replacement
                     .as_ref()
-                    .is_some_and(|to| self.gives(grant, &to.release, None).is_err()) =>
+                    .is_some_and(|to| self.gives(grant, &to.release, asset).is_err()) =>
             {
                 Missing { why: Why::WithdrawnAlone(view), ..missing }
             }
@@ -467,6 +481,6 @@ impl Shown for Given<'_, '_, '_> {
     }
 
     fn withdrawn(&self, view: &WithdrawnView) -> bool {
-        self.visit.gives_withdrawn(self.grant, view)
+        self.visit.gives_withdrawn(self.grant, view, &[]).is_ok()
     }
 }

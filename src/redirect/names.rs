@@ -5,11 +5,12 @@ use http::HeaderMap;
 use http::header::HOST;
 use rustc_hash::FxHashMap;
 
+use crate::model::Version;
 use crate::snapshot::{CatalogView, HostView, Snapshot};
 
 use super::answer::Inquiry;
 use super::query::Query;
-use super::resolve::{Meaning, Missing, Why, resolve, resolve_within};
+use super::resolve::{Meaning, Missing, Why, decode, resolve, resolve_within, selector};
 
 /// Finds what a decoded path means on the host that the request is for; where that is nothing, by the aliases.
 pub fn find<'s>(
@@ -31,11 +32,33 @@ pub fn find<'s>(
     let canonical = host.and_then(|host| canonical(host, path));
     let paths = [canonical.as_deref().unwrap_or(path), path];
     let paths = if canonical.is_some() { &paths[..] } else { &paths[1..] };
+    let mut guarded = None;
     let meaning = |path: &str| match resolve(catalog, path, query) {
-        Err(Missing { why: Why::NotFound, .. }) => None,
+        Err(missing @ Missing { why: Why::NotFound, .. }) => {
+            // Nor is it for everybody to know where an old link leads nowhere.
+            let is_guarded = missing.product.is_some_and(|product| product.guard.is_some());
+            guarded = guarded.or(is_guarded.then_some(missing));
+            None
+        }
         found => Some(found),
     };
-    settings.aliases.find(paths, meaning).unwrap_or(found)
+    let meant = settings.aliases.find(paths, meaning);
+    meant.or(guarded.map(Err)).unwrap_or(found)
+}
+
+/// The version for which a product is asked by name, whether or not there is one.
+pub fn version_asked(
+    snapshot: &Snapshot,
+    inquiry: &Inquiry<'_>,
+    product: &str,
+    query: Query<'_>,
+) -> Option<Version> {
+    let settings = &*snapshot.settings;
+    let path = decode(inquiry.uri.path())?;
+    let canonical = host(&settings.hosts, inquiry).and_then(|host| canonical(host, &path));
+    let asked = |path: &str| Version::parse(&selector(path, product, query)?).ok();
+    let canonical = canonical.as_deref().unwrap_or(&path);
+    asked(canonical).or_else(|| settings.aliases.find(&[canonical, &path], asked))
 }
 
 /// The configured host on which links have to be told for the names of that host: where there is no public URL that

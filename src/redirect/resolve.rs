@@ -144,6 +144,15 @@ pub fn resolve_within<'s>(
     Ok(Meaning::Release(Found { product, channel, release, target }))
 }
 
+/// The version or channel of a product that a decoded path names, whether or not there is one.
+pub fn selector<'p>(path: &'p str, product: &str, query: Query<'p>) -> Option<Cow<'p, str>> {
+    let (_, rest) = cut(path.strip_prefix('/')?).filter(|(named, _)| *named == product)?;
+    match cut(rest) {
+        Some((selector, _)) => Some(selector.into()),
+        None => query.first("version").filter(|_| rest == "install"),
+    }
+}
+
 /// What stands before the first slash, and what after it. Segments are short: a search made for long texts costs more.
 fn cut(path: &str) -> Option<(&str, &str)> {
     let at = path.bytes().position(|byte| byte == b'/')?;
@@ -170,12 +179,12 @@ fn select<'s>(
 
 fn install<'s>(product: &'s ProductView, query: Query<'_>) -> Result<Found<'s>, Missing<'s>> {
     let version = query.first("version").filter(|v| !v.is_empty()).unwrap_or("latest".into());
+    let missing = |channel, why| Missing { product: Some(product), channel, why };
     let platform = query.first("platform").filter(|p| !p.is_empty());
-    let (release, channel) = select(product, &version)
-        .map_err(|missing| missing.or_in_replacement(platform.as_deref().unwrap_or_default(), query))?;
-    let missing = |why| Missing { product: Some(product), channel, why };
-    let platform = platform.ok_or(missing(Why::NoPlatform))?;
-    let asset = by_platform(release, &platform, query).ok_or(missing(Why::NotFound))?;
+    let platform = platform.ok_or_else(|| missing(product.channel(&version), Why::NoPlatform))?;
+    let (release, channel) =
+        select(product, &version).map_err(|missing| missing.or_in_replacement(&platform, query))?;
+    let asset = by_platform(release, &platform, query).ok_or(missing(channel, Why::NotFound))?;
     Ok(Found { product, channel, release, target: Target::File(asset) })
 }
 

@@ -249,8 +249,8 @@ fn program(rules: &[Words], asked: &Asked) -> Result<Option<u32>, Lacking> {
     let channels: Vec<_> = asked.channels.iter().map(|name| ChannelName::new(name).unwrap()).collect();
     grant.gives(&Question {
         product: &ProductName::new(asked.product).unwrap(),
-        version: &Version::parse(&format!("{}.0", asked.version)).unwrap(),
-        channels: &channels,
+        version: Some(&Version::parse(&format!("{}.0", asked.version)).unwrap()),
+        channels: Some(&channels),
         asset: asked.asset.is_some().then_some(&is_of),
         region: asked.region.map(RegionId),
         now: Timestamp::from_millis(at(asked.now).as_millis()),
