@@ -25,10 +25,14 @@ const BROWSER: [(&str, &str); 2] = [
 ];
 
 fn site(allow: &str) -> Builder {
+    nameless(allow).server("public_url = \"http://dl.example\"")
+}
+
+/// Without a public URL.
+fn nameless(allow: &str) -> Builder {
     Site::builder()
         .mirror("fra", |m| m.region("eu").line("private = true"))
         .mirror("open", |m| m.region("eu"))
-        .server("public_url = \"http://dl.example\"")
         .file("issuer.key", format!("{SECRET}\n"))
         .release("agent", "1.0", FILES, &["stable"])
         .release("agent", "2.0-rc.1", BETA, &["beta"])
@@ -298,6 +302,61 @@ async fn a_browser_gets_a_page_that_takes_a_token_and_then_the_file() {
     assert_eq!(site.form("/-/session", &form(&token(), FILE), &stranger).await.status, 403);
     let long = "x".repeat(100_000);
     assert_eq!(site.form("/-/session", &form(&long, FILE), &BROWSER).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_browser_is_led_out_of_an_expired_ticket_and_of_a_token_that_does_not_give_the_file() {
+    let site = started("").await;
+    let from = [&BROWSER[..], &[("x-forwarded-for", EU)]].concat();
+    let page = site.request(Method::GET, &format!("{FILE}?a=b&ticket=old.ticket&c=d"), &from).await;
+    assert_eq!(page.status, 401);
+    assert!(page.text().contains(&format!("value=\"{FILE}?a=b&amp;c=d\"")), "{}", page.text());
+    let cookie = format!("waypost_token={}", with(json!({ "team": "other" })));
+    let with_cookie = [&from[..], &[("cookie", &*cookie)]].concat();
+    let page = site.request(Method::GET, FILE, &with_cookie).await;
+    assert_eq!((page.status.as_u16(), page.header("www-authenticate")), (403, ""));
+    assert!(page.text().contains("type=\"password\"") && page.text().contains("role=\"alert\""));
+}
+
+#[tokio::test]
+async fn a_tickets_url_leads_back_to_the_host_that_was_asked() {
+    let hosts = "[[host]]\nname = \"get.example\"\nproduct = \"agent\"\nprefix = \"/get it\"\n";
+    let site = nameless("").config(hosts).start().await;
+    site.until_everywhere("agent", "1.0").await;
+    let asked = "/get%20it/1.0/agent-1.0-linux-amd64.tar.gz";
+    let host = ("host", "get.example");
+    let answer = ask(&site, Method::GET, &format!("{asked}?ticket"), &token(), &[host]).await;
+    let path = answer.text().trim().strip_prefix("http://get.example").unwrap().to_owned();
+    assert!(path.starts_with(&format!("{asked}?ticket=")), "{path}");
+    let from = [("x-forwarded-for", EU), host];
+    let redirect = site.request(Method::GET, &path, &from).await;
+    assert_eq!(redirect.status, 302, "{path}");
+}
+
+#[tokio::test]
+async fn a_tool_that_repeats_its_header_is_not_sent_to_who_refuses_two_credentials_by_a_ticket_either() {
+    let sign = "sign = { kind = \"s3\", region = \"x\", access_key_file = \"id\", secret_file = \"key\" }";
+    let files = |site: Builder| site.file("id", "AKIAEXAMPLE").file("key", "of the bucket");
+    let site = files(Site::builder().mirror("bucket", |m| m.region("eu").line(sign)))
+        .file("issuer.key", format!("{SECRET}\n"))
+        .release("agent", "1.0", FILES, &["stable"])
+        .config(&tables(""))
+        .start()
+        .await;
+    site.until_everywhere("agent", "1.0").await;
+    let ticketed = get(&site, &format!("{FILE}?ticket"), &token()).await;
+    let path = format!("{FILE}{}", &ticketed.text().trim()[ticketed.text().find('?').unwrap()..]);
+    for (agent, header, status) in [
+        ("Wget/1.21", Some("Bearer old"), 400),
+        ("Wget/1.21", None, 302),
+        ("curl/8", Some("Bearer old"), 302),
+        ("my-installer", Some("Bearer old"), 302),
+    ] {
+        let mut headers = vec![("x-forwarded-for", EU), ("user-agent", agent)];
+        headers.extend(header.map(|header| ("authorization", header)));
+        let answer = site.request(Method::GET, &path, &headers).await;
+        assert_eq!(answer.status.as_u16(), status, "{agent}: {}", answer.text());
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue, Response};
 use serde_json::json;
 
 use crate::catalog::{Asset, Release};
+use crate::entitlement::TICKET_PARAMETER;
 use crate::model::{AssetIndex, Timestamp};
 use crate::snapshot::{ProductView, Snapshot};
 
@@ -13,8 +14,9 @@ use super::answer::Inquiry;
 use super::base64::put_base64;
 use super::body::Body;
 use super::exports::{Shown, releases_json};
-use super::headers::{NO_STORE, write_canonical};
+use super::headers::{NO_STORE, own_url};
 use super::lists::{TEXT, ok};
+use super::names;
 
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -61,10 +63,10 @@ pub fn ticket(
     ticket: &str,
     until: Timestamp,
 ) -> Response<Body> {
-    let mut url = Vec::new();
-    write_canonical(snapshot, release, release.asset(asset), &mut url);
+    let host = names::linking(snapshot, inquiry);
+    let url = own_url(snapshot, host, release, release.asset(asset));
     let own = if snapshot.settings.public_url.is_empty() { own_name(inquiry) } else { String::new() };
-    let url = format!("{own}{}?ticket={ticket}", String::from_utf8_lossy(&url));
+    let url = format!("{own}{url}?{TICKET_PARAMETER}={ticket}");
     let mut response = match wanted(inquiry.headers) {
         Wanted::Json => ok(
             snapshot,

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
 
 use crate::catalog::Release;
@@ -129,7 +130,12 @@ impl<'s> Visit<'_, 's> {
             let bad = Refused { reason: Denial::BadTicket, issuer: None, hidden: false };
             let (release, asset) = asset_of(meaning).ok_or(bad)?;
             let grant = entitlements.redeem(&ticket, &self.sealed_for(&release.release, asset), self.now)?;
-            return Ok(Caller { grant: Arc::new(grant), habit: Habit::Forgets });
+            // A tool may bring both.
+            let habit = match self.inquiry.headers.contains_key(AUTHORIZATION) {
+                true => habit(self.inquiry.headers),
+                false => Habit::Forgets,
+            };
+            return Ok(Caller { grant: Arc::new(grant), habit });
         }
         let refused = |reason| Refused { reason, issuer: None, hidden: false };
         let (token, habit) = match Presented::of(self.inquiry.headers) {

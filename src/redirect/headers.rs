@@ -233,11 +233,18 @@ fn below<'r>(host: &HostView, release: &'r Release) -> &'r str {
     }
 }
 
-/// The asset's own URL at this service; a path where no public URL is configured.
-pub fn write_canonical(snapshot: &Snapshot, release: &Release, asset: &Asset, out: &mut Vec<u8>) {
-    for part in [&*snapshot.settings.public_url, "/", &release.url_prefix, asset.url_path()] {
-        out.extend_from_slice(part.as_bytes());
+/// How links to this service begin, and a release's path there.
+fn own<'a>(snapshot: &'a Snapshot, host: Option<&'a HostView>, release: &'a Release) -> [&'a str; 2] {
+    match host {
+        None => [&snapshot.settings.link_open, &release.url_prefix],
+        Some(host) => [&host.link_open, below(host, release)],
     }
+}
+
+/// The asset's own URL at this service, as it is on the host that was asked; a path where no public URL is configured.
+pub fn own_url(snapshot: &Snapshot, host: Option<&HostView>, release: &Release, asset: &Asset) -> String {
+    let [open, path] = own(snapshot, host, release);
+    [open.trim_start_matches('<'), path, asset.url_path()].concat()
 }
 
 /// A link to the asset of a withdrawn release's replacement, else to the replacement's checksums, which every release
@@ -249,10 +256,7 @@ pub fn successor(
     asset: Option<AssetIndex>,
 ) -> HeaderValue {
     let name = asset.map_or("SHA256SUMS", |asset| release.asset(asset).url_path());
-    let (open, path) = match host {
-        None => (&snapshot.settings.link_open, &*release.url_prefix),
-        Some(host) => (&host.link_open, below(host, release)),
-    };
+    let [open, path] = own(snapshot, host, release);
     let link = [open, path, name, ">; rel=successor-version"].concat();
     // Written as the links of a redirect are.
     HeaderValue::from_maybe_shared(Bytes::from(link)).unwrap_or(HeaderValue::from_static(""))

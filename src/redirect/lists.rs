@@ -14,7 +14,7 @@ use crate::snapshot::{ProductView, Snapshot};
 use super::answer::Inquiry;
 use super::body::Body;
 use super::exports::{Everything, releases_json};
-use super::headers::{url_for, write_canonical};
+use super::headers::{own_url, url_for};
 
 /// Most mirrors of a list: nobody tries more, and answers stay small.
 pub const LISTED_MAX: usize = 50;
@@ -157,9 +157,7 @@ pub fn metalink(
         let _ = writeln!(xml, "    <url{location} priority=\"{priority}\">{}</url>", escape(&url));
     }
     if !snapshot.settings.public_url.is_empty() {
-        let mut canonical = Vec::new();
-        write_canonical(snapshot, release, asset, &mut canonical);
-        let canonical = String::from_utf8_lossy(&canonical);
+        let canonical = own_url(snapshot, None, release, asset);
         let _ = writeln!(xml, "    <url priority=\"999999\">{}</url>", escape(&canonical));
     }
     xml.push_str("  </file>\n</metalink>\n");

@@ -1,8 +1,9 @@
 //! What those are told who are not given what they ask for.
 
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFERRER_POLICY, USER_AGENT, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 
+use crate::entitlement::TICKET_PARAMETER;
 use crate::model::Denial;
 
 use super::answer::Inquiry;
@@ -65,15 +66,28 @@ fn words(denial: Denial) -> &'static str {
 /// A refusal, in the form that the client reads.
 pub fn refusal(denial: Denial, inquiry: &Inquiry<'_>) -> Response<Body> {
     let (status, detail) = status_of(denial);
-    if status != StatusCode::UNAUTHORIZED {
-        return problem(status, detail, inquiry.headers, None);
+    // Another token may help.
+    let asks =
+        matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && is_browser(inquiry.headers);
+    let mut response = match asks {
+        true => page(&without_ticket(inquiry.uri), (denial != Denial::NoToken).then_some(detail)),
+        false => problem(status, detail, inquiry.headers, None),
+    };
+    *response.status_mut() = status;
+    if status == StatusCode::UNAUTHORIZED {
+        challenge(&mut response, denial, !asks);
     }
-    if is_browser(inquiry.headers) {
-        let told = (denial != Denial::NoToken).then_some(detail);
-        let path = inquiry.uri.path_and_query().map_or("/", |path| path.as_str());
-        return challenged(page(path, told), denial, false);
+    response
+}
+
+/// Where a browser comes back to with a token: a ticket would be looked at first, and it was refused.
+fn without_ticket(uri: &Uri) -> String {
+    let is_ticket = |pair: &str| pair.split('=').next() == Some(TICKET_PARAMETER);
+    let pairs = uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| !is_ticket(pair));
+    match pairs.collect::<Vec<_>>() {
+        pairs if pairs.is_empty() => uri.path().to_owned(),
+        pairs => format!("{}?{}", uri.path(), pairs.join("&")),
     }
-    challenged(problem(status, detail, inquiry.headers, None), denial, true)
 }
 
 /// What is answered where nothing is, which a caller who may not know better is told as well.
@@ -90,8 +104,7 @@ pub fn is_browser(headers: &HeaderMap) -> bool {
 }
 
 /// Basic first: wget2 sends its password only then. A browser that is told of Basic asks for a user in a window of its own.
-fn challenged(mut response: Response<Body>, denial: Denial, basic: bool) -> Response<Body> {
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
+fn challenge(response: &mut Response<Body>, denial: Denial, basic: bool) {
     let headers = response.headers_mut();
     if basic {
         headers
@@ -105,7 +118,6 @@ fn challenged(mut response: Response<Body>, denial: Denial, basic: bool) -> Resp
             _ => HeaderValue::from_static("Bearer realm=\"waypost\", error=\"invalid_token\""),
         },
     );
-    response
 }
 
 /// A page that takes a token and comes back to `path` with it.
