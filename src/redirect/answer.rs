@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use crate::client::{Whereabouts, sticky_key};
@@ -19,7 +20,7 @@ use super::lines::{AVOID, Lines};
 use super::problem::{gone, problem};
 use super::query::Query;
 use super::resolve::{Found, Meaning, Missing, Target, Why, decode};
-use super::{headers, lists, names};
+use super::{documents, headers, lists, names};
 
 /// What is asked, by whom.
 #[derive(Debug, Clone, Copy)]
@@ -283,6 +284,11 @@ pub(super) fn deliver<'s>(
         }
     }
     match snapshot.router().choose(&ask, snapshot.settings.alternates) {
+        Some(pick)
+            if inquiry.method == Method::HEAD && snapshot.mirrors.get(pick.mirror).signer.is_some() =>
+        {
+            metadata(documents::head(release.asset(asset)), of)
+        }
         Some(pick) => {
             let description = Description::On(names::linking(snapshot, inquiry));
             let asset = release.asset(asset);
@@ -321,7 +327,12 @@ impl List {
             Self::Json => lists::mirrors_json,
             Self::Text => lists::mirrors_text,
         };
-        write(snapshot, inquiry, release, release.asset(asset), ranked)
+        let mut response = write(snapshot, inquiry, release, release.asset(asset), ranked);
+        if ranked.iter().any(|id| snapshot.mirrors.get(*id).signer.is_some()) {
+            // What is kept outlives its links.
+            response.headers_mut().insert(CACHE_CONTROL, headers::NO_STORE);
+        }
+        response
     }
 }
 

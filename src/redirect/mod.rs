@@ -14,7 +14,7 @@
 //! 11. Of a product that is not for everybody: a country that it may not be served to: 451. No token or ticket, or one that
 //!     is not believed: 401; one that does not give this: 403, or 404 where even the name is not the caller's to know.
 //! 12. A list is wanted (`?mirrors`, or an Accept that prefers one): the ranked mirrors.
-//! 13. The nearest healthy mirror that holds a verified copy: 302. None: 503.
+//! 13. The nearest healthy mirror that holds a verified copy: 302; HEAD where its link would be signed: 200. None: 503.
 
 mod accept;
 mod answer;

@@ -1,10 +1,10 @@
 //! Redirects lead to signed links, each mirror's by its own key, however a signer writes the path.
 
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use waypost::config::{Config, Mirror};
 use waypost::links::{LinkFor, LinkMethod, Signer};
 use waypost::model::Timestamp;
-use waypost::redirect::{Inquiry, answer};
+use waypost::redirect::{Body, Inquiry, answer};
 
 use crate::world::{Product, Published, config, snapshot};
 use crate::{KEY, NOW, Secrets};
@@ -96,4 +96,35 @@ fn every_link_of_a_redirect_is_signed_by_its_own_mirror_whatever_form_the_one_be
         assert!(expected[0].contains("/pub/tool/1.8%2Bb2/"), "S3 takes a plus for a space: {}", expected[0]);
         assert!(expected[2].contains("/tool/1.8+b2/"), "{}", expected[2]);
     }
+}
+
+fn asked(method: &Method, path: &str) -> Response<Body> {
+    let secrets = Secrets::new();
+    let snapshot = snapshot(&site(&secrets), &[TOOL], &[]);
+    let inquiry = Inquiry {
+        method,
+        uri: &path.parse::<Uri>().unwrap(),
+        headers: &HeaderMap::new(),
+        client: "10.1.2.3".parse().unwrap(),
+        https: true,
+        occasion: &Timestamp::from_millis(NOW as i64 * 1000),
+    };
+    answer(&snapshot, &inquiry).response
+}
+
+#[test]
+fn signed_links_are_kept_nowhere_by_whatever_list_they_are_given() {
+    for path in ["plain.txt", "plain.txt?mirrors", "plain.txt?mirrors=text", "plain.txt.meta4"] {
+        let response = asked(&Method::GET, &format!("/tool/stable/{path}"));
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store", "{path}");
+    }
+    let response = asked(&Method::GET, "/tool/stable/plain.txt.sha256");
+    assert_ne!(response.headers()[header::CACHE_CONTROL], "no-store", "nothing is signed");
+}
+
+#[test]
+fn a_head_is_not_sent_to_a_link_that_is_signed_for_get() {
+    let response = asked(&Method::HEAD, "/tool/stable/plain.txt");
+    assert_eq!((response.status(), response.headers().get(header::LOCATION)), (StatusCode::OK, None));
+    assert!(response.headers().contains_key(header::CONTENT_LENGTH));
 }
