@@ -40,7 +40,7 @@ fn entitlement(
     let given = section.has("when");
     let when = section.get("when", claims);
     // A `when` that is bad is the problem, and not the openness which follows from it.
-    let is_open = !given || when.as_ref().is_some_and(Vec::is_empty);
+    let is_open = !given || when.as_ref().is_some_and(|when| when.iter().all(is_anything));
     let gives = section.has("allow");
     let allow = parts(&mut section).into_iter().filter_map(|part| allow(part, regions, products)).collect();
     section.finish();
@@ -70,6 +70,11 @@ fn claims(value: Value<'_>) -> Option<Vec<ClaimMatch>> {
     let read = |(claim, value)| Some(ClaimMatch { claim, patterns: some_of(value, pattern)? });
     let claims: Vec<Option<ClaimMatch>> = entries.into_iter().map(read).collect();
     claims.into_iter().collect()
+}
+
+/// Whether any value will do.
+fn is_anything(claim: &ClaimMatch) -> bool {
+    claim.patterns.iter().any(|pattern| pattern.as_str().bytes().all(|byte| byte == b'*'))
 }
 
 /// A text in which `*` stands for any text and `?` for any character; nothing else is special.

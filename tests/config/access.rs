@@ -192,7 +192,7 @@ fn who_names_an_issuer_that_cannot_be_read_is_not_blamed() {
 #[test]
 fn issuers_with_accounts_for_everybody_need_claims() {
     for name in ["github", "gitlab", "google"] {
-        for when in ["", "when = {}\n"] {
+        for when in ["", "when = {}\n", "when = { sub = \"*\", ref = [\"x\", \"**\"] }\n"] {
             let given = format!("[[entitlement]]\nissuer = \"ci\"\n{when}allow = {{ product = \"p\" }}");
             let text = format!("{BASE}{}\n{given}", preset(&format!("preset = \"{name}\"")));
             refused(&text, "10:1: entitlement[0]:", "everybody who has an account");
@@ -371,4 +371,15 @@ fn what_nobody_could_have_and_what_everybody_has_is_warned_of() {
     starts(said(&format!("private = true\n{agent}")), &["9: no [[entitlement]] gives this product"]);
     starts(said(&gives), &["14: \"agent\" is public"]);
     starts(said(&entitlement("allow = { product = \"*\" }")), &[]);
+}
+
+#[test]
+fn what_the_page_on_private_downloads_shows_is_accepted() {
+    let page = include_str!("../../docs/private.md");
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let region = "[[region]]\nname = \"eu\"\nlocation = [50.1, 8.7]\n";
+    let loaded = with_base(&format!("{region}{}", blocks.concat()));
+    assert_eq!((loaded.config.entitlements.len(), loaded.warnings.len()), (2, 0), "{:?}", loaded.warnings);
 }
