@@ -140,3 +140,20 @@ async fn whoever_has_a_channel_is_told_that_its_release_is_gone() {
     assert_eq!(ask(&site, "", "/agent/beta/linux-amd64", &headers).await.status, 410);
     assert_eq!(ask(&site, "", "/agent/stable/linux-amd64", &headers).await.status, 403);
 }
+
+#[tokio::test]
+async fn a_mirror_that_keeps_nobody_out_is_asked_for_nothing_of_a_product_that_is_not_for_everybody() {
+    let site = site("")
+        .mirror("open", |m| m.region("eu"))
+        .release("tool", "1.0", &[("tool.tar.gz", b"tool")], &["stable"])
+        .start()
+        .await;
+    site.until_channel("agent", "stable", "1.0").await;
+    site.until_everywhere("agent", "1.0").await;
+    site.until_everywhere("tool", "1.0").await;
+    let asked: Vec<String> = site.mirror("open").looks().iter().map(|look| look.path.clone()).collect();
+    assert!(asked.iter().any(|path| path.contains("tool")), "{asked:?}");
+    assert!(!asked.iter().any(|path| path.contains("agent")), "{asked:?}");
+    let pending = site.metric("waypost_copies{mirror=\"open\",state=\"pending\"}").await;
+    assert_eq!(pending, 0.0, "and nothing of it is waited for");
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::catalog::ReleaseId;
 use crate::config::{Kept, Mirror, OriginAt, Retention, Tier};
 use crate::model::{ChannelName, MirrorName, ProductName, TierName, Timestamp};
+use crate::workers::prepare::Prepared;
 use crate::workers::replication::{
     MirrorFiles, Needed, Unwanted, UnwantedRelease, WantedRelease, lies_as_at_origin,
 };
@@ -103,6 +104,13 @@ fn is_young(known: &Known, time: Duration, now: Timestamp) -> bool {
 /// Whether a mirror gives its files only to those who were sent to it, or can be reached by nobody else.
 pub(super) fn is_guarded(mirror: &Mirror) -> bool {
     mirror.private || mirror.sign.is_some()
+}
+
+/// Tells which releases a mirror may be asked for that it is not known to hold: where it keeps nobody out, none of a product
+/// that is not for everybody, of which it need not even learn the names.
+pub(super) fn may_ask<'p>(prepared: &'p Prepared, mirror: &str) -> impl Fn(&ReleaseId) -> bool + use<'p> {
+    let is_open = prepared.mirrors.id_of(mirror).is_some_and(|id| !prepared.mirrors.guarded.has(id));
+    move |id| !(is_open && prepared.believed.entitled.contains(&id.product))
 }
 
 impl World {

@@ -10,6 +10,7 @@ use crate::model::{AssetIndex, MirrorName, Timestamp};
 use crate::workers::fact::{CopyRef, Examine, ExpectedCopy, NextWork, ProbeTarget, Purpose, Work};
 
 use super::sampling::{Costs, Draw};
+use super::wanted::may_ask;
 use super::world::World;
 
 /// A copy to look at, and why.
@@ -40,7 +41,7 @@ impl World {
         state.turn = turn;
         let state = self.mirrors.get(mirror)?;
         let picked = match found {
-            None => self.expected_in_turn(turn),
+            None => self.expected_in_turn(mirror, turn),
             Some(_) => {
                 let id = &self.priority[turn % self.priority.len()];
                 let marked = self.copies_of(state, id).map(Copies::marked);
@@ -63,8 +64,10 @@ impl World {
         Some(self.mirrors.get(mirror)?.standing.next_look(&self.prepared.config.probe))
     }
 
-    fn expected_in_turn(&self, turn: usize) -> Option<(&ReleaseId, AssetIndex)> {
-        let id = self.priority.get(turn % self.priority.len().max(1))?;
+    fn expected_in_turn(&self, mirror: &MirrorName, turn: usize) -> Option<(&ReleaseId, AssetIndex)> {
+        let may_ask = may_ask(&self.prepared, mirror);
+        let from_turn = self.priority.iter().cycle().skip(turn % self.priority.len().max(1));
+        let id = from_turn.take(self.priority.len()).find(|id| may_ask(id))?;
         let assets = self.releases.get(id)?.release.assets.len();
         Some((id, (turn / self.priority.len() % assets.max(1)) as AssetIndex))
     }
@@ -158,9 +161,10 @@ impl World {
     }
 
     fn next_first(&mut self, mirror: &MirrorName, now: Timestamp) -> Result<Picked, Option<Timestamp>> {
+        let may_ask = may_ask(&self.prepared, mirror);
         let state = self.mirrors.get_mut(mirror).ok_or(None)?;
         let mut until = None;
-        for id in &self.priority {
+        for id in self.priority.iter().filter(|id| may_ask(id)) {
             let Some(known) = self.releases.get(id) else { continue };
             let assets = known.release.assets.len() as AssetIndex;
             let holding = state.holding(known.number, assets, self.epoch);
@@ -177,6 +181,7 @@ impl World {
     /// that was verified long ago, as far as the day's budget goes; one pass at a time.
     fn next_recheck(&mut self, mirror: &MirrorName, now: Timestamp) -> Result<Picked, Option<Timestamp>> {
         let verify = self.prepared.config.verify;
+        let may_ask = may_ask(&self.prepared, mirror);
         let state = self.mirrors.get_mut(mirror).ok_or(None)?;
         if state.is_busy() {
             return Err(None);
@@ -193,7 +198,7 @@ impl World {
         if !state.asked_to_verify && !state.costs.is_affordable(&verify, now) {
             return Err(earlier(until, Some(Costs::next_day(now))));
         }
-        for id in &self.priority {
+        for id in self.priority.iter().filter(|id| may_ask(id)) {
             let Some(known) = self.releases.get(id) else { continue };
             let assets = known.release.assets.len() as AssetIndex;
             let holding = state.holding(known.number, assets, self.epoch);
