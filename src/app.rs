@@ -160,6 +160,7 @@ impl App {
             reload: Arc::new(Notify::new()),
             poll: Arc::clone(&poll),
             keys: Arc::clone(&keys),
+            audit: config.audit.clone(),
             config: Arc::clone(&config),
         };
         let handler = Public {

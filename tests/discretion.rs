@@ -7,6 +7,8 @@ mod site;
 #[path = "support/tokens.rs"]
 mod tokens;
 
+use std::fs;
+
 use http::Method;
 use site::orders::{product, version};
 use site::{Answer, Builder, EU, Site};
@@ -156,4 +158,33 @@ async fn a_mirror_that_keeps_nobody_out_is_asked_for_nothing_of_a_product_that_i
     assert!(!asked.iter().any(|path| path.contains("agent")), "{asked:?}");
     let pending = site.metric("waypost_copies{mirror=\"open\",state=\"pending\"}").await;
     assert_eq!(pending, 0.0, "and nothing of it is waited for");
+}
+
+#[tokio::test]
+async fn a_product_that_is_public_no_more_is_given_to_nobody_from_the_reload_on() {
+    let site = site("").mirror("open", |m| m.region("eu")).start().await;
+    let entitled = fs::read_to_string(site.config_file()).unwrap();
+    assert!(entitled.contains("access = \"entitled\"\n"));
+    fs::write(site.config_file(), entitled.replace("access = \"entitled\"\n", "")).unwrap();
+    site.reload();
+    let file = "/agent/stable/agent-linux-amd64.tar.gz";
+    let open = site.mirror("open").url();
+    let list = format!("{file}?mirrors=text");
+    site.until("the open mirror has it", async || {
+        Some(ask(&site, "", &list, &[]).await).filter(|answer| answer.text().contains(&open))
+    })
+    .await;
+    let ways = [file, "/agent/releases.json", "/agent/1.0/SHA256SUMS", "/agent/stable/linux-amd64.meta4"];
+    for way in ways {
+        assert!(ask(&site, "", way, &[]).await.status.as_u16() < 400, "{way}");
+    }
+    fs::write(site.config_file(), entitled).unwrap();
+    site.reload();
+    site.until_status(file, EU, 401).await;
+    for way in ways {
+        assert_eq!(ask(&site, "", way, &[]).await.status, 401, "{way}");
+    }
+    let bearer = format!("Bearer {}", token());
+    let given = ask(&site, "", file, &[("authorization", &bearer)]).await;
+    assert_eq!((given.status.as_u16(), given.mirror()), (302, Some("fra")), "the open one has it still");
 }

@@ -15,7 +15,7 @@ use super::config_file::ConfigFile;
 use super::outcome::{CliError, Exit, complain, print, printable};
 use super::span;
 use crate::app::SOCKET;
-use crate::config::{self, Config, Loaded, OriginAt, Problem};
+use crate::config::{self, Access, Config, Loaded, OriginAt, Problem};
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::model::{Clock, OriginFault, SystemClock};
@@ -258,12 +258,23 @@ impl Report {
                 "publish one with `waypost manifest create`",
             ));
         }
+        self.unpublished(&place, config, &read);
         summary.releases = read.len();
         summary.assets = read.iter().map(|read| read.manifest.assets.len()).sum();
         summary.release_bytes = read.iter().fold(0, |sum, read| sum.saturating_add(read.manifest.bytes()));
         summary.verification_bytes = summary.release_bytes.saturating_mul(config.mirrors.len() as u64);
         summary.verification_hours =
             summary.release_bytes as f64 / config.verify.bandwidth.max(1) as f64 / 3600.0;
+    }
+
+    /// Warns of products that nobody publishes while they are not for everybody: under another spelling they would be.
+    fn unpublished(&mut self, place: &str, config: &Config, read: &[ReadManifest]) {
+        let entitled = config.products.iter().filter(|product| product.access == Access::Entitled);
+        for product in entitled.filter(|one| read.iter().all(|read| read.manifest.product != one.name)) {
+            let message = format!("there is no release of {}, which is entitled", product.name);
+            let remedy = "compare its [[product]] with the manifests, letter by letter: what is called otherwise is public";
+            self.warnings.push(Finding::new(place, "product", message, remedy));
+        }
     }
 
     /// Keeps the manifests that the service would accept.

@@ -71,6 +71,8 @@ pub struct Supervisor {
     pub config: Arc<Config>,
     /// Its mirrors.
     pub mirrors: Arc<routing::Mirrors>,
+    /// How deliveries are recorded, since the start.
+    pub audit: Audit,
     /// The GeoIP ranges in force.
     pub geoip: Arc<GeoRanges>,
     /// The certificates in force.
@@ -198,12 +200,12 @@ impl Supervisor {
     async fn read_again(&self) -> Result<Reloaded, Refusal> {
         let file = self.config_file.clone().ok_or("this service was started without a configuration file")?;
         let metrics = Arc::clone(&self.common.metrics);
-        let (tls, before) = (self.tls.clone(), Arc::clone(&self.config));
+        let (tls, before, audit) = (self.tls.clone(), Arc::clone(&self.config), self.audit.clone());
         blocking(move || {
             let loaded = crate::config::load(&file).map_err(|problems| problems.to_string())?;
             loaded.warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
             let config = Arc::new(loaded.config);
-            check_audit(&before.audit, &config.audit)?;
+            check_audit(&audit, &config.audit)?;
             warn_of_restart(&before, &config);
             let fetcher = fetcher(&config).map_err(|error| error.to_string())?;
             let prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;

@@ -84,3 +84,14 @@ fn an_origin_that_cannot_be_read_is_1() {
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("origin.url") && ran.err.contains("manifest create"), "{ran:?}");
 }
+
+#[test]
+fn an_entitled_product_that_nobody_publishes_under_that_name_is_warned_of() {
+    let warned = |name: &str| {
+        let site = site(&format!("[[product]]\nname = {name:?}\naccess = \"entitled\"\n"));
+        let ran = waypost_in(site.path(), &["check"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.err.contains(&format!("no release of {name}"))
+    };
+    assert_eq!([warned("Tool"), warned("tool")], [true, false]);
+}
