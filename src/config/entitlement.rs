@@ -3,7 +3,7 @@
 use glob::Pattern;
 
 use super::document::{Documents, Unique};
-use super::issuer::{Issuers, is_open_to_all, some_of};
+use super::issuer::{Issuers, owners, some_of};
 use super::reader::Section;
 use super::region::Regions;
 use super::release::{Products, channel_name};
@@ -48,14 +48,22 @@ fn entitlement(
         return spot.lacks("`allow` is missing", "add allow = [{ product = \"agent\" }]");
     }
     let issuer = issuer?;
-    if is_open && issuers.list.get(issuer).is_some_and(is_open_to_all) {
+    let owners = issuers.list.get(issuer).and_then(owners);
+    if is_open && owners.is_some() {
         return spot.refuse(
             "gives this to everybody who has an account at the issuer",
             "say with `when` whose tokens: when = { repository_owner = \"acme\" }, { namespace_path = \"acme\" } or \
              { email = \"ci@acme.iam.gserviceaccount.com\" }",
         );
     }
-    Some(Entitlement { issuer, when: when.unwrap_or_default(), allow })
+    let when = when.unwrap_or_default();
+    if let Some(owners) = owners.filter(|owners| when.iter().all(|one| !owners.contains(&&*one.claim))) {
+        spot.warn(
+            "no claim in `when` says whose tokens: whoever has an account at the issuer may make one that fits",
+            format!("add one of {}", owners.join(", ")),
+        );
+    }
+    Some(Entitlement { issuer, when, allow })
 }
 
 /// `{ claim = "pattern", … }`, or lists of patterns.

@@ -27,6 +27,8 @@ struct Preset {
     jwks: PresetKeys,
     algorithms: &'static [JwtAlgorithm],
     token_id: &'static str,
+    /// Claims that only one owner's tokens have with the same value.
+    owners: &'static [&'static str],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,19 @@ const PRESETS: [(&str, Preset); 4] = [
             jwks: PresetKeys::Below(".well-known/jwks"),
             algorithms: &[JwtAlgorithm::Rs256],
             token_id: "jti",
+            owners: &[
+                "sub",
+                "repository",
+                "repository_id",
+                "repository_owner",
+                "repository_owner_id",
+                "enterprise",
+                "enterprise_id",
+                "job_workflow_ref",
+                "workflow_ref",
+                "actor",
+                "actor_id",
+            ],
         },
     ),
     // GitLab, "OpenID Connect (OIDC) Authentication Using ID Tokens".
@@ -56,6 +71,17 @@ const PRESETS: [(&str, Preset); 4] = [
             jwks: PresetKeys::Below("oauth/discovery/keys"),
             algorithms: &[JwtAlgorithm::Rs256],
             token_id: "jti",
+            owners: &[
+                "sub",
+                "project_path",
+                "project_id",
+                "namespace_path",
+                "namespace_id",
+                "user_login",
+                "user_email",
+                "user_id",
+                "ci_config_ref_uri",
+            ],
         },
     ),
     // Kubernetes, "Service account issuer discovery"; the algorithm follows from the cluster's key. `jti` is there since
@@ -67,6 +93,7 @@ const PRESETS: [(&str, Preset); 4] = [
             jwks: PresetKeys::Below("openid/v1/jwks"),
             algorithms: &[JwtAlgorithm::Rs256, JwtAlgorithm::Es256, JwtAlgorithm::Es384],
             token_id: "jti",
+            owners: &["sub"],
         },
     ),
     // Google, "OpenID Connect"; its identity tokens have no `jti`, so that they are told apart by their account.
@@ -77,6 +104,7 @@ const PRESETS: [(&str, Preset); 4] = [
             jwks: PresetKeys::At("https://www.googleapis.com/oauth2/v3/certs"),
             algorithms: &[JwtAlgorithm::Rs256],
             token_id: "sub",
+            owners: &["sub", "email", "hd", "azp"],
         },
     ),
 ];
@@ -107,9 +135,11 @@ impl Issuers {
     }
 }
 
-/// Whether anybody can have an account at an issuer, so that its signature alone says nothing of who somebody is.
-pub(super) fn is_open_to_all(issuer: &Issuer) -> bool {
-    PRESETS.iter().any(|(_, preset)| preset.issuer == Some(&issuer.issuer))
+/// Claims that tell whose tokens they are, of an issuer where anybody can have an account, so that its signature alone says
+/// nothing of who somebody is. `None`: it is no such issuer.
+pub(super) fn owners(issuer: &Issuer) -> Option<&'static [&'static str]> {
+    let preset = PRESETS.iter().find(|(_, preset)| preset.issuer == Some(&issuer.issuer));
+    preset.map(|(_, preset)| preset.owners)
 }
 
 /// Every `[[issuer]]`.

@@ -374,6 +374,25 @@ fn what_nobody_could_have_and_what_everybody_has_is_warned_of() {
 }
 
 #[test]
+fn a_rule_that_names_no_owner_at_an_issuer_for_everybody_is_warned_of() {
+    for (preset_of, claim, warned) in [
+        ("github", "ref", true),
+        ("github", "repository_owner_id", false),
+        ("gitlab", "ref_protected", true),
+        ("gitlab", "project_path", false),
+        ("google", "email_verified", true),
+        ("google", "email", false),
+    ] {
+        let given = format!(
+            "[[entitlement]]\nissuer = \"ci\"\nwhen = {{ {claim} = \"x\" }}\nallow = {{ product = \"*\" }}"
+        );
+        let loaded = with_base(&format!("{}\n{given}", preset(&format!("preset = \"{preset_of}\""))));
+        let told = loaded.warnings.iter().any(|warning| warning.to_string().contains("says whose tokens"));
+        assert_eq!(told, warned, "{preset_of} {claim}");
+    }
+}
+
+#[test]
 fn what_the_page_on_private_downloads_shows_is_accepted() {
     let page = include_str!("../../docs/private.md");
     let blocks: Vec<&str> =
