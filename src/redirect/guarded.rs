@@ -1,8 +1,4 @@
 //! Products that are not for everybody: where they may be served, who may have what of them, and what is told to whom.
-//!
-//! What a caller may not have is refused in two ways. Where the request by itself tells that it is beyond the caller's
-//! rights (another product, a version out of range, a channel, a place, a time), the answer is 403, and the same whether
-//! or not there is such a thing. Where only what is published tells it, the answer is that of something that is not there.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,22 +9,20 @@ use http::{Method, Response, StatusCode};
 
 use crate::catalog::Release;
 use crate::client::Whereabouts;
-use crate::entitlement::{
-    Disbelief, FileKey, Grant, Lacking, Presented, Question, SealedFor, TICKET_PARAMETER,
-};
+use crate::entitlement::{Disbelief, FileKey, Grant, Presented, SealedFor, TICKET_PARAMETER};
 use crate::metrics::Outcome;
-use crate::model::{AssetIndex, ChannelName, Denial, IssuerId, Platform, RegionId, Timestamp, Version};
+use crate::model::{AssetIndex, Denial, IssuerId, RegionId, Timestamp};
 use crate::routing::Ask;
-use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot, WithdrawnView};
+use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 
 use super::answer::{self, Answer, Facts, Inquiry, ask_of};
 use super::body::Body;
-use super::exports::Shown;
 use super::headers::{Description, NO_STORE};
 use super::lines::Lines;
 use super::query::Query;
 use super::refused;
 use super::resolve::{Found, Meaning, Missing, Target, Why};
+use super::rights::Given;
 use super::tools::{Habit, habit};
 use super::{documents, headers, names};
 
@@ -51,11 +45,11 @@ pub struct Passage {
 
 /// What a caller is refused with.
 #[derive(Debug, Clone, Copy)]
-struct Refused {
-    reason: Denial,
-    issuer: Option<IssuerId>,
+pub(super) struct Refused {
+    pub(super) reason: Denial,
+    pub(super) issuer: Option<IssuerId>,
     /// It is not told that there is something to be refused.
-    hidden: bool,
+    pub(super) hidden: bool,
 }
 
 impl From<Disbelief> for Refused {
@@ -72,14 +66,14 @@ struct Caller {
 }
 
 /// One request for a guarded product.
-struct Visit<'a, 's> {
-    snapshot: &'s Snapshot,
-    inquiry: &'a Inquiry<'a>,
+pub(super) struct Visit<'a, 's> {
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) inquiry: &'a Inquiry<'a>,
     whereabouts: Whereabouts,
-    product: &'s ProductView,
-    query: Query<'a>,
-    region: Option<RegionId>,
-    now: Timestamp,
+    pub(super) product: &'s ProductView,
+    pub(super) query: Query<'a>,
+    pub(super) region: Option<RegionId>,
+    pub(super) now: Timestamp,
 }
 
 /// Answers a request for a guarded product.
@@ -154,109 +148,6 @@ impl<'s> Visit<'_, 's> {
             asset: &release.asset(asset).name,
             client: self.inquiry.client,
         }
-    }
-
-    // ---- what ----
-
-    fn permit(&self, grant: &Grant, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<(), Refused> {
-        let refused = |lacking, hidden| Refused {
-            reason: match lacking {
-                Lacking::Product | Lacking::Version | Lacking::Release | Lacking::Asset => {
-                    Denial::NotEntitled
-                }
-                Lacking::Region => Denial::Region,
-                Lacking::Time => Denial::Time,
-            },
-            issuer: Some(grant.issuer),
-            hidden,
-        };
-        let given = match meaning {
-            Ok(Meaning::Release(found)) => {
-                self.gives(grant, &found.release.release, target_asset(found.target)).map(drop)
-            }
-            Err(Missing { channel: None, why: Why::Withdrawn(view, _), .. }) => {
-                self.gives_withdrawn(grant, view, &[])
-            }
-            Ok(Meaning::Releases(_) | Meaning::Hosts) | Err(_) => Ok(()),
-        };
-        if let (Ok(()), Ok(Meaning::Release(_))) = (given, meaning) {
-            return Ok(());
-        }
-        self.reaches(grant, meaning).map_err(|lacking| refused(lacking, false))?;
-        given.map_err(|lacking| refused(lacking, true))
-    }
-
-    /// Whether the grant gives anything of the product or version that a path names, there or not, or of the release that
-    /// a channel leads to: a channel's name is no secret, which names it leads to is.
-    fn reaches(&self, grant: &Grant, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Result<(), Lacking> {
-        let (channel, found) = match meaning {
-            Ok(Meaning::Release(found)) => (found.channel, Some(&found.release.release.id.version)),
-            Ok(Meaning::Releases(_) | Meaning::Hosts) => (None, None),
-            Err(missing) => (missing.channel, None),
-        };
-        if let Some(channel) = channel.map(|at| &self.product.channels[at]) {
-            return match (&channel.target, &channel.gone) {
-                (Some(view), _) => self.gives(grant, &view.release, None).map(drop),
-                (None, Some(view)) => self.gives_withdrawn(grant, view, std::slice::from_ref(&channel.name)),
-                (None, None) => grant.gives(&self.question(None)).map(drop),
-            };
-        }
-        let asked = match (found, meaning) {
-            (None, Err(_)) => {
-                names::version_asked(self.snapshot, self.inquiry, &self.product.name, self.query)
-            }
-            _ => None,
-        };
-        grant.gives(&self.question(found.or(asked.as_ref()))).map(drop)
-    }
-
-    /// Whether what is asked for is where `latest` points to, and the grant gives only the release before it in that
-    /// channel: the rules have not kept up with what was published.
-    fn is_shut_out(&self, grant: &Grant, meaning: &Result<Meaning<'s>, Missing<'s>>) -> bool {
-        let Ok(Meaning::Release(found)) = meaning else { return false };
-        let asked = &found.release.release;
-        let is_asked = |view: &Arc<ReleaseView>| Arc::ptr_eq(&view.release, asked);
-        let latest = self.product.latest.map(|at| &self.product.channels[at]);
-        let Some(latest) = latest.filter(|latest| latest.target.as_ref().is_some_and(is_asked)) else {
-            return false;
-        };
-        let mut older = self.product.releases.iter().skip_while(|view| !is_asked(view)).skip(1);
-        let before = older.find(|view| view.release.channels.contains(&latest.name));
-        self.gives(grant, asked, None).is_err()
-            && before.is_some_and(|before| self.gives(grant, &before.release, None).is_ok())
-    }
-
-    /// For anything of the product, or of a version of it.
-    fn question<'q>(&'q self, version: Option<&'q Version>) -> Question<'q> {
-        let (product, region, now) = (&self.product.name, self.region, self.now);
-        Question { product, version, channels: None, asset: None, region, now }
-    }
-
-    /// Whether the grant gives a release, or one of its assets.
-    fn gives(
-        &self,
-        grant: &Grant,
-        release: &Release,
-        asset: Option<AssetIndex>,
-    ) -> Result<Option<u32>, Lacking> {
-        let is_of = |platform: &Platform| asset.and_then(|asset| release.is_of(asset, platform));
-        grant.gives(&Question {
-            channels: Some(&release.channels),
-            asset: asset.is_some().then_some(&is_of),
-            ..self.question(Some(&release.id.version))
-        })
-    }
-
-    /// Of a withdrawn release the channels are not known any more, but for the one that led to it: a rule that asks for
-    /// another does not give it.
-    fn gives_withdrawn(
-        &self,
-        grant: &Grant,
-        view: &WithdrawnView,
-        channels: &[ChannelName],
-    ) -> Result<(), Lacking> {
-        let question = Question { channels: Some(channels), ..self.question(Some(&view.version)) };
-        grant.gives(&question).map(drop)
     }
 
     // ---- the answer ----
@@ -459,34 +350,7 @@ impl<'s> Visit<'_, 's> {
 /// The asset that a path is about.
 fn asset_of<'s>(meaning: &Result<Meaning<'s>, Missing<'s>>) -> Option<(&'s ReleaseView, AssetIndex)> {
     match meaning {
-        Ok(Meaning::Release(found)) => target_asset(found.target).map(|asset| (&**found.release, asset)),
+        Ok(Meaning::Release(found)) => found.target.asset().map(|asset| (&**found.release, asset)),
         Ok(Meaning::Releases(_) | Meaning::Hosts) | Err(_) => None,
-    }
-}
-
-fn target_asset(target: Target) -> Option<AssetIndex> {
-    match target {
-        Target::File(asset) | Target::Sha256(asset) | Target::Metalink(asset) => Some(asset),
-        Target::Sums | Target::VersionText => None,
-    }
-}
-
-/// What of a product may be told to a caller.
-pub(super) struct Given<'v, 'a, 's> {
-    visit: &'v Visit<'a, 's>,
-    grant: &'v Grant,
-}
-
-impl Shown for Given<'_, '_, '_> {
-    fn release(&self, view: &ReleaseView) -> bool {
-        self.visit.gives(self.grant, &view.release, None).is_ok()
-    }
-
-    fn asset(&self, release: &Release, asset: AssetIndex) -> bool {
-        self.visit.gives(self.grant, release, Some(asset)).is_ok()
-    }
-
-    fn withdrawn(&self, view: &WithdrawnView) -> bool {
-        self.visit.gives_withdrawn(self.grant, view, &[]).is_ok()
     }
 }

@@ -31,6 +31,7 @@ mod problem;
 mod query;
 mod refused;
 mod resolve;
+mod rights;
 mod session;
 mod tools;
 

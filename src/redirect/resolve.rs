@@ -41,6 +41,16 @@ pub enum Target {
     VersionText,
 }
 
+impl Target {
+    /// The file that it is about.
+    pub fn asset(self) -> Option<AssetIndex> {
+        match self {
+            Self::File(asset) | Self::Sha256(asset) | Self::Metalink(asset) => Some(asset),
+            Self::Sums | Self::VersionText => None,
+        }
+    }
+}
+
 /// A path that leads somewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'s> {
@@ -98,10 +108,7 @@ impl Missing<'_> {
         if let Why::Withdrawn(withdrawn, asset) = &mut self.why
             && let Some(replacement) = &withdrawn.replacement
         {
-            let asset_of = |name: &str| match find(replacement, name, true, query)? {
-                Target::File(asset) | Target::Sha256(asset) | Target::Metalink(asset) => Some(asset),
-                Target::Sums | Target::VersionText => None,
-            };
+            let asset_of = |name: &str| find(replacement, name, true, query)?.asset();
             let short = || versionless(name, withdrawn.version.bare());
             *asset = asset_of(name).or_else(|| asset_of(&short()?));
         }
