@@ -3,6 +3,7 @@ import re
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from measure import callgrind
@@ -97,22 +98,25 @@ def short(function: str) -> str:
 # ---- the client ----
 
 
-def send(requests: Path, port: int, count: int, tls: bool = False) -> None:
-    """`count` requests over CONNECTIONS kept-alive connections: one on each, then their answers, then the next."""
+def send(requests: Path, port: int, count: int, tls: bool = False, authorization: Sequence[str] = ()) -> bytes:
+    """`count` requests over CONNECTIONS kept-alive connections: one on each, then their answers, then the next. Each has the next
+    of the `authorization` values, where there are any. Returns the last answer's head."""
     lines = requests.read_text().splitlines()
     connections = [connect(port, tls) for _ in range(CONNECTIONS)]
     # The mirrors have http, to which a request that came by https is never sent.
     more = "X-Forwarded-Proto: http\r\n" if tls else ""
-    buffers = [b""] * CONNECTIONS
+    buffers, head = [b""] * CONNECTIONS, b""
     for start in range(0, count, CONNECTIONS):
         for n, connection in enumerate(connections):
             path, address = lines[(start + n) % len(lines)].split()
+            token = f"Authorization: {authorization[(start + n) % len(authorization)]}\r\n" if authorization else ""
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: curl/7.88.1\r\n"
-                               f"Accept: */*\r\nX-Forwarded-For: {address}\r\n{more}\r\n".encode())
+                               f"Accept: */*\r\nX-Forwarded-For: {address}\r\n{token}{more}\r\n".encode())
         for n, connection in enumerate(connections):
-            buffers[n] = read_answer(connection, buffers[n])
+            head, buffers[n] = read_answer(connection, buffers[n])
     for connection in connections:
         connection.close()
+    return head
 
 
 def connect(port: int, tls: bool) -> socket.socket:
@@ -124,8 +128,8 @@ def connect(port: int, tls: bool) -> socket.socket:
     return trusting.wrap_socket(connection)
 
 
-def read_answer(connection: socket.socket, buffer: bytes) -> bytes:
-    """Reads one answer and returns what came after it."""
+def read_answer(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes]:
+    """Reads one answer; returns its head and what came after it."""
     while True:
         head, end, rest = buffer.partition(b"\r\n\r\n")
         length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head) if end else None
@@ -133,7 +137,7 @@ def read_answer(connection: socket.socket, buffer: bytes) -> bytes:
         if end and len(rest) >= size:
             if not head.startswith(b"HTTP/1.1 302"):
                 raise Failed(f"not a redirect: {head.decode(errors='replace')}")
-            return rest[size:]
+            return head, rest[size:]
         more = connection.recv(65536)
         if not more:
             raise Failed("the server closed a connection that it was to keep alive")

@@ -83,7 +83,8 @@ http {{
 }}
 """
 
-    def configuration(self, tls: Certificate | None) -> str:
+    def configuration(self, tls: Certificate | None, interval: str | None = None, mirror: str = "") -> str:
+        """`interval`: of the probes; `mirror`: what each mirror's table says besides."""
         text = [f"""
 [server]
 listen = ["127.0.0.1:{self.port}"]
@@ -96,7 +97,7 @@ state = "state"
 url = "origin"
 
 [probe]
-interval = "{self.interval}"
+interval = "{interval or self.interval}"
 
 [limits]
 # The bare server closes no connection for its age either, and h2load counts what is in flight then as failed.
@@ -113,7 +114,7 @@ requests_per_connection = 1000000000
             # In and around the region's city, so that some are nearly equally near and some are not.
             latitude, longitude = (round(x + places.uniform(-4, 4), 2) for x in REGIONS[region])
             text.append(f'[[mirror]]\nname = "m{n:03}"\nurl = "http://127.0.0.1:{self.mirror_port}/m{n:03}/"\n'
-                        f'region = "{region}"\nlocation = [{latitude}, {longitude}]\n')
+                        f'region = "{region}"\nlocation = [{latitude}, {longitude}]\n{mirror}')
         return "\n".join(text)
 
     def wait_until_verified(self, servers: Servers, name: str, say: Callable[[str], None] = lambda _: None) -> None:
