@@ -13,6 +13,8 @@ mod process;
 mod redirect;
 #[path = "links/refusals.rs"]
 mod refusals;
+#[path = "links/remembered.rs"]
+mod remembered;
 #[path = "links/s3.rs"]
 mod s3;
 #[path = "support/s3_server.rs"]

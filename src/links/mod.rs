@@ -13,6 +13,7 @@ mod presigned;
 mod private_key;
 mod s3;
 mod secure_link;
+mod signatures;
 mod url;
 
 use std::fmt;

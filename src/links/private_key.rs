@@ -5,10 +5,17 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, RSA_PKC
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::signatures::Signatures;
+
 /// Longest signature of a key that is taken: RSA with 4096 bits.
 const SIGNATURE_MAX: usize = 512;
 
-pub(super) enum PrivateKey {
+pub(super) struct PrivateKey {
+    pair: Pair,
+    made: Signatures,
+}
+
+enum Pair {
     Rsa(RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
 }
@@ -17,43 +24,56 @@ impl PrivateKey {
     /// `None`: it is no such key.
     pub(super) fn from_pem(pem: &[u8]) -> Option<Self> {
         let rsa = |key: RsaKeyPair| {
-            Some(Self::Rsa(key)).filter(|key| key.rsa_bits().is_some_and(|bits| bits <= 8 * SIGNATURE_MAX))
+            Some(Pair::Rsa(key)).filter(|key| key.rsa_bits().is_some_and(|bits| bits <= 8 * SIGNATURE_MAX))
         };
-        let ecdsa =
-            |der: &[u8]| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok();
-        match PrivateKeyDer::from_pem_slice(pem).ok()? {
+        let ecdsa = |der: &[u8]| {
+            let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der);
+            pair.ok().map(Pair::Ecdsa)
+        };
+        let pair = match PrivateKeyDer::from_pem_slice(pem).ok()? {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()).ok().and_then(rsa),
-            PrivateKeyDer::Sec1(key) => ecdsa(key.secret_sec1_der()).map(Self::Ecdsa),
+            PrivateKeyDer::Sec1(key) => ecdsa(key.secret_sec1_der()),
             PrivateKeyDer::Pkcs8(key) => match RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()) {
                 Ok(key) => rsa(key),
-                Err(_) => ecdsa(key.secret_pkcs8_der()).map(Self::Ecdsa),
+                Err(_) => ecdsa(key.secret_pkcs8_der()),
             },
             _ => None,
-        }
+        };
+        pair.map(|pair| Self { pair, made: Signatures::default() })
     }
 
     /// How many bits the modulus has; `None`: it is no RSA key.
     pub(super) fn rsa_bits(&self) -> Option<usize> {
+        self.pair.rsa_bits()
+    }
+
+    /// Hands the signature to `put`: made now, or before for the same message.
+    pub(super) fn sign(&self, message: &[u8], put: impl FnOnce(&[u8])) {
+        self.made.of(message, || self.pair.sign(message), put);
+    }
+}
+
+impl Pair {
+    fn rsa_bits(&self) -> Option<usize> {
         match self {
             Self::Rsa(key) => Some(8 * key.public_modulus_len()),
             Self::Ecdsa(_) => None,
         }
     }
 
-    /// Hands the signature to `put`: of RSA the same for the same message (RFC 8017 section 8.2, about 1 ms with 2048
-    /// bits), of ECDSA another each time (about 30 µs).
-    pub(super) fn sign(&self, message: &[u8], put: impl FnOnce(&[u8])) {
+    /// Of RSA the same for the same message (RFC 8017 section 8.2, about 1 ms with 2048 bits), of ECDSA another each time
+    /// (about 30 µs).
+    fn sign(&self, message: &[u8]) -> Box<[u8]> {
         match self {
             Self::Rsa(key) => {
-                let mut signature = [0; SIGNATURE_MAX];
-                let signature = &mut signature[..key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, signature)
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
                     .expect("the room is as long as the modulus, and the key was checked when it was read");
-                put(signature);
+                signature.into()
             }
             Self::Ecdsa(key) => {
                 let signature = key.sign(&SystemRandom::new(), message);
-                put(signature.expect("the key was checked when it was read").as_ref());
+                signature.expect("the key was checked when it was read").as_ref().into()
             }
         }
     }

@@ -29,6 +29,7 @@ impl SecureLink {
         let (_, path) = url::parts(out, start);
         let mut message = Vec::with_capacity(64 + path.len() + self.tail.len());
         put_number(&mut message, period.until);
+        let until = ..message.len();
         if self.binds {
             message.push(b' ');
             message.extend(network.iter().flat_map(|network| network.to_string().into_bytes()));
@@ -40,6 +41,6 @@ impl SecureLink {
         out.extend_from_slice(b"?md5=");
         out.extend_from_slice(&md5);
         out.extend_from_slice(b"&expires=");
-        put_number(out, period.until);
+        out.extend_from_slice(&message[until]);
     }
 }

@@ -19,7 +19,11 @@ pub(super) fn parts(out: &[u8], start: usize) -> (Range<usize>, Range<usize>) {
 
 /// Appends a path's bytes without their encoding.
 pub(super) fn put_decoded(out: &mut Vec<u8>, path: &[u8]) {
-    out.extend(percent_decode(path));
+    // Hardly any path has anything to decode, and then it is copied at once.
+    match path.contains(&b'%') {
+        true => out.extend(percent_decode(path)),
+        false => out.extend_from_slice(path),
+    }
 }
 
 /// Appends a text, encoded for a query.
