@@ -72,7 +72,7 @@ impl Entitlements {
         tickets: Arc<Tickets>,
         counts: Arc<Counts>,
     ) -> Self {
-        Self { issuers, rules, revoked, tickets, counts, remembered: Remembered::default() }
+        Self { issuers, rules, revoked, tickets, counts, remembered: Remembered::new() }
     }
 
     /// What a token gives now.
@@ -84,8 +84,8 @@ impl Entitlements {
         if token.len() > TOKEN_MAX {
             return Err(Disbelief { reason: Denial::TooLarge, issuer: None });
         }
-        let key = Remembered::key(token);
-        if let Some(grant) = self.remembered.find(&key) {
+        let digest = self.remembered.digest(token);
+        if let Some(grant) = self.remembered.find(digest) {
             // Time goes on while it is remembered; everything else changes only together with all that is remembered.
             return grant.valid_at(now).map(|()| grant);
         }
@@ -93,7 +93,7 @@ impl Entitlements {
         let grant = self.rules.grant(token);
         self.check_revoked(&grant)?;
         let grant = Arc::new(grant);
-        self.remembered.keep(key, &grant, now);
+        self.remembered.keep(digest, &grant, now);
         Ok(grant)
     }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::BASE64;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderValue};
 
 /// The cookie of a browser in which somebody has put a token into the page.
 pub const SESSION_COOKIE: &str = "waypost_token";
@@ -45,9 +45,14 @@ impl<'a> Presented<'a> {
         match (lines.next(), lines.next()) {
             (None, _) => cookie(headers).map_or(Self::Nothing, Self::Cookie),
             (Some(_), Some(_)) => Self::Unusable,
-            (Some(line), None) => line.to_str().ok().and_then(token).map_or(Self::Unusable, Self::Header),
+            (Some(line), None) => text(line).and_then(token).map_or(Self::Unusable, Self::Header),
         }
     }
+}
+
+/// Of a line as long as a token's, `to_str` would look at every byte by itself.
+fn text(line: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(line.as_bytes()).ok()
 }
 
 fn token(line: &str) -> Option<Cow<'_, str>> {

@@ -38,6 +38,23 @@ fn a_key_that_left_the_set_takes_its_tokens_with_it_though_they_were_remembered(
 }
 
 #[test]
+fn a_token_that_differs_in_one_letter_from_a_remembered_one_is_another() {
+    let entitlements = believing(key_set(&[P256.jwk("k1")]), &[]);
+    let token = P256.token("ES256", "k1", &claims(json!({})));
+    assert_eq!(denial(&entitlements, &token), None);
+    let altered = |at: usize| {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    };
+    let others = [token[..token.len() - 1].to_owned(), format!("{token}A"), format!("A{token}")];
+    for other in (0..token.len()).map(altered).chain(others) {
+        assert!(denial(&entitlements, &other).is_some(), "{other}");
+    }
+    assert_eq!(denial(&entitlements, &token), None);
+}
+
+#[test]
 fn a_revoked_id_is_that_of_its_issuer_alone_and_of_every_token_that_has_it() {
     let entitlements = believing(key_set(&[P256.jwk("k1")]), &[("ci", "t1"), ("ci", "7"), ("qa", "t2")]);
     for (id, expected) in [
