@@ -162,7 +162,8 @@ pub struct Release {
     by_name: HashTable<AssetIndex>,
     /// Of releases that channels point to; worked out when it is first needed.
     by_versionless: OnceLock<HashTable<AssetIndex>>,
-    by_platform: HashMap<Platform, Box<[AssetIndex]>>,
+    /// In ascending order.
+    by_platform: HashMap<Platform, Box<[AssetIndex]>, Hasher>,
 }
 
 type Hasher = BuildHasherDefault<FxHasher>;
@@ -199,7 +200,7 @@ impl Release {
         for (index, asset) in (0..).zip(assets.iter()) {
             by_name.insert_unique(hash(&asset.name), index, |&i| hash(&assets[i as usize].name));
         }
-        let mut by_platform: HashMap<Platform, Vec<AssetIndex>> = HashMap::new();
+        let mut by_platform: HashMap<Platform, Vec<AssetIndex>, Hasher> = HashMap::default();
         for (platform, index) in parts.platforms {
             by_platform.entry(platform).or_default().push(index);
         }
@@ -222,7 +223,10 @@ impl Release {
             by_versionless: OnceLock::new(),
             by_platform: by_platform
                 .into_iter()
-                .map(|(platform, assets)| (platform, assets.into()))
+                .map(|(platform, mut assets)| {
+                    assets.sort_unstable();
+                    (platform, assets.into())
+                })
                 .collect(),
         }
     }
@@ -282,10 +286,11 @@ impl Release {
 
     /// Whether an asset is of a platform; `None`: it is of none.
     pub fn is_of(&self, asset: AssetIndex, platform: &Platform) -> Option<bool> {
-        if self.by_platform.get(platform).is_some_and(|assets| assets.contains(&asset)) {
+        let holds = |assets: &[AssetIndex]| assets.binary_search(&asset).is_ok();
+        if self.by_platform.get(platform).is_some_and(|assets| holds(assets)) {
             return Some(true);
         }
-        self.by_platform.values().any(|assets| assets.contains(&asset)).then_some(false)
+        self.by_platform.values().any(|assets| holds(assets)).then_some(false)
     }
 
     /// `<hex>  <name>` of every asset, as `sha256sum -c` reads it.

@@ -8,7 +8,7 @@ use super::reader::Section;
 use super::region::Regions;
 use super::release::{Products, channel_name};
 use super::value::{Value, quoted};
-use super::values::{Allow, ClaimMatch, Entitlement, Mirror};
+use super::values::{Allow, ClaimMatch, Entitlement, Mirror, ProductPattern};
 use crate::model::ProductName;
 
 /// Most entitlements.
@@ -134,10 +134,10 @@ fn allow(mut section: Section<'_>, regions: &Regions, products: &Products<'_>) -
 }
 
 /// A product's name, or a pattern.
-fn product(value: Value<'_>, products: &Products<'_>) -> Option<Pattern> {
+fn product(value: Value<'_>, products: &Products<'_>) -> Option<ProductPattern> {
     let text = value.text("\"agent\"")?.to_owned();
     if text.contains(['*', '?']) {
-        return pattern(value);
+        return pattern(value).map(ProductPattern::Like);
     }
     let spot = value.spot().clone();
     let name: ProductName = value.parsed("\"agent\" or \"agent-*\"")?;
@@ -147,7 +147,7 @@ fn product(value: Value<'_>, products: &Products<'_>) -> Option<Pattern> {
             "add access = \"entitled\" to its [[product]], or remove it here",
         );
     }
-    Pattern::new(&Pattern::escape(&name)).ok()
+    Some(ProductPattern::Name(name))
 }
 
 /// Warns of entitled products that nobody could have.

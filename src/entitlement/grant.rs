@@ -133,15 +133,22 @@ impl Grant {
 
 /// What keeps a rule from giving what is asked for.
 pub fn lacks(rule: &Allow, question: &Question<'_>) -> Option<Lacking> {
-    let checks: [(&dyn Fn() -> bool, Lacking); 6] = [
-        (&|| rule.product.matches(question.product), Lacking::Product),
-        (&|| question.version.is_none_or(|version| in_range(rule, version)), Lacking::Version),
-        (&|| question.channels.is_none_or(|of| in_channels(rule, of)), Lacking::Release),
-        (&|| question.asset.is_none_or(|is_of| of_platforms(&rule.platforms, is_of)), Lacking::Asset),
-        (&|| any_or_all(&rule.regions, |region| question.region == Some(*region)), Lacking::Region),
-        (&|| in_time(rule, question.now), Lacking::Time),
-    ];
-    checks.iter().find(|(passes, _)| !passes()).map(|(_, lacking)| *lacking)
+    if !rule.product.matches(question.product) {
+        return Some(Lacking::Product);
+    }
+    if question.version.is_some_and(|version| !in_range(rule, version)) {
+        return Some(Lacking::Version);
+    }
+    if question.channels.is_some_and(|of| !in_channels(rule, of)) {
+        return Some(Lacking::Release);
+    }
+    if question.asset.is_some_and(|is_of| !of_platforms(&rule.platforms, is_of)) {
+        return Some(Lacking::Asset);
+    }
+    if !any_or_all(&rule.regions, |region| question.region == Some(*region)) {
+        return Some(Lacking::Region);
+    }
+    (!in_time(rule, question.now)).then_some(Lacking::Time)
 }
 
 fn in_range(rule: &Allow, version: &Version) -> bool {

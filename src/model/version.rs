@@ -99,17 +99,26 @@ fn number_cmp(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
+/// As numbers joined by dots. Byte by byte: rules ask with every request.
 fn numeric_cmp(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return Ordering::Equal,
-            (x, y) => match number_cmp(x.unwrap_or("0"), y.unwrap_or("0")) {
-                Ordering::Equal => {}
-                other => return other,
-            },
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while !a.is_empty() || !b.is_empty() {
+        let (x, y) = (next_number(&mut a), next_number(&mut b));
+        match x.len().cmp(&y.len()).then_with(|| x.cmp(y)) {
+            Ordering::Equal => {}
+            other => return other,
         }
     }
+    Ordering::Equal
+}
+
+/// Takes the next number off, without leading zeros; a missing one is nothing, as 0 is.
+fn next_number<'t>(rest: &mut &'t [u8]) -> &'t [u8] {
+    let end = rest.iter().position(|byte| *byte == b'.').unwrap_or(rest.len());
+    let (number, after) = rest.split_at(end);
+    *rest = after.get(1..).unwrap_or_default();
+    let zeros = number.iter().take_while(|byte| **byte == b'0').count();
+    &number[zeros..]
 }
 
 fn pre_release_cmp(a: &str, b: &str) -> Ordering {

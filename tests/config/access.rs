@@ -346,7 +346,7 @@ fn private_downloads_arrive_as_written() {
     let moment = |text| Timestamp::parse_rfc3339(text);
     assert_eq!(second.from, moment("2027-01-01T00:00:00Z"));
     assert_eq!(second.until, moment("2027-01-01T01:00:00Z"));
-    assert_eq!((second.assets, second.product.matches("anything")), (Some(3), true));
+    assert_eq!((second.assets, second.product.matches(&"anything".parse().unwrap())), (Some(3), true));
     assert_eq!(config.tickets, Tickets { secrets: vec!["/etc/waypost/t".into()], ..Tickets::default() });
     let file = Some(Path::new("/etc/waypost/state/deliveries.jsonl").into());
     assert_eq!(config.audit, Audit { file, required: true, rotate: 100 << 20, keep: 10 });

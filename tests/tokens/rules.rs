@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-use waypost::config::{Allow, ClaimMatch, Entitlement, JwtAlgorithm};
+use waypost::config::{Allow, ClaimMatch, Entitlement, JwtAlgorithm, ProductPattern};
 use waypost::entitlement::{Counts, Entitlements, Issuer, Lacking, Question, Revoked, Rules};
 use waypost::model::{ChannelName, Platform, ProductName, RegionId, Timestamp, Version};
 
@@ -210,7 +210,10 @@ fn pattern(text: &str) -> glob::Pattern {
 fn allow(part: &Part) -> Allow {
     let range = |(from, to)| format!(">={from}.0, <{to}.0").parse().unwrap();
     Allow {
-        product: pattern(part.product),
+        product: match part.product.contains(['*', '?']) {
+            true => ProductPattern::Like(pattern(part.product)),
+            false => ProductPattern::Name(ProductName::new(part.product).unwrap()),
+        },
         channels: part.channels.iter().map(|name| ChannelName::new(name).unwrap()).collect(),
         versions: part.versions.map(range),
         platforms: part.platforms.iter().map(|name| Platform::parse(name).unwrap()).collect(),

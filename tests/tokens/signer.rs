@@ -9,7 +9,9 @@ use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use aws_lc_rs::{hmac, rsa};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
-use waypost::config::{Allow, ClaimMatch, Entitlement, Issuer as Configured, IssuerKeys, JwtAlgorithm};
+use waypost::config::{
+    Allow, ClaimMatch, Entitlement, Issuer as Configured, IssuerKeys, JwtAlgorithm, ProductPattern,
+};
 use waypost::entitlement::{Counts, Disbelief, Entitlements, Grant, Issuer, KeySet, Revoked, Rules, Tickets};
 use waypost::model::{Denial, Timestamp};
 
@@ -171,7 +173,7 @@ pub fn configured(algorithms: &[JwtAlgorithm]) -> Configured {
 /// Everything of products whose names fit.
 pub fn allow(product: &str) -> Allow {
     Allow {
-        product: glob::Pattern::new(product).unwrap(),
+        product: ProductPattern::Like(glob::Pattern::new(product).unwrap()),
         channels: vec![],
         versions: None,
         platforms: vec![],

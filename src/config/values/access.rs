@@ -1,12 +1,13 @@
 //! The values of private downloads: whose tokens are believed, what they give, how links are signed, what is recorded.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
 use super::Config;
-use crate::model::{ChannelName, Platform, RegionId, Timestamp, VersionRange};
+use crate::model::{ChannelName, Platform, ProductName, RegionId, Timestamp, VersionRange};
 
 /// Who may have a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,11 +117,39 @@ pub struct ClaimMatch {
     pub patterns: Vec<glob::Pattern>,
 }
 
+/// Products by name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProductPattern {
+    /// The one of this name: every request asks, and a pattern would be read letter by letter.
+    Name(ProductName),
+    /// Those whose names fit, with `*` and `?`.
+    Like(glob::Pattern),
+}
+
+impl ProductPattern {
+    /// Whether a product is one of them.
+    pub fn matches(&self, product: &ProductName) -> bool {
+        match self {
+            Self::Name(name) => name == product,
+            Self::Like(pattern) => pattern.matches(product),
+        }
+    }
+}
+
+impl fmt::Display for ProductPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Like(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
 /// A part of what is given. What is empty or `None` restricts nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Allow {
-    /// Products by name, `*` and `?` allowed.
-    pub product: glob::Pattern,
+    /// Which products.
+    pub product: ProductPattern,
     /// Releases whose manifest names one of these channels.
     pub channels: Vec<ChannelName>,
     /// Their versions.
