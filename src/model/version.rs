@@ -27,7 +27,12 @@ pub struct Version {
     numbers: (u8, u8),
     /// Where the pre-release ends, which begins after the numbers.
     pre_end: u8,
+    /// Of an everyday one, which is compared with every request: its numbers, and 0 for those that are missing.
+    everyday: Option<[u32; EVERYDAY]>,
 }
+
+/// Most numbers of a version that is compared by numbers alone.
+const EVERYDAY: usize = 4;
 
 impl Version {
     /// Reads a version, with or without a leading `v`.
@@ -44,7 +49,9 @@ impl Version {
             return Err(BadVersion);
         }
         let pre_end = end + rest.find('+').unwrap_or(rest.len());
-        Ok(Self { text: text.into(), numbers: (start as u8, end as u8), pre_end: pre_end as u8 })
+        let is_release = text[end..pre_end].trim_start_matches(SEPARATORS).is_empty();
+        let everyday = if is_release { everyday(&text[start..end]) } else { None };
+        Ok(Self { text: text.into(), numbers: (start as u8, end as u8), pre_end: pre_end as u8, everyday })
     }
 
     /// The version as published, a leading `v` included.
@@ -62,7 +69,7 @@ impl Version {
     }
 
     fn pre_release(&self) -> &str {
-        self.text[usize::from(self.numbers.1)..usize::from(self.pre_end)].trim_start_matches(['-', '_', '~'])
+        self.text[usize::from(self.numbers.1)..usize::from(self.pre_end)].trim_start_matches(SEPARATORS)
     }
 
     /// Whether it comes before a release proper, such as `1.2-rc.1`.
@@ -72,9 +79,25 @@ impl Version {
 
     /// Which of two versions is newer; equal where only the build or the spelling differs.
     pub fn precedence(&self, other: &Self) -> Ordering {
+        if let (Some(ours), Some(theirs)) = (self.everyday, other.everyday) {
+            return ours.cmp(&theirs);
+        }
         numeric_cmp(self.numeric(), other.numeric())
             .then_with(|| pre_release_cmp(self.pre_release(), other.pre_release()))
     }
+}
+
+/// What may stand between the numbers and a pre-release.
+const SEPARATORS: [char; 3] = ['-', '_', '~'];
+
+/// Up to four numbers of 32 bits; `None`: there are more of them, or larger ones.
+fn everyday(numbers: &str) -> Option<[u32; EVERYDAY]> {
+    let mut everyday = [0; EVERYDAY];
+    let mut places = everyday.iter_mut();
+    for number in numbers.split('.') {
+        *places.next()? = number.parse().ok()?;
+    }
+    Some(everyday)
 }
 
 /// How many leading bytes are numbers joined by single dots.
@@ -208,6 +231,8 @@ mod tests {
             "1.0.0",
             "1.2.3",
             "1.2.3.4",
+            "1.2.3.4.0.1",
+            "1.2.3.4.5",
             "1.10.0",
             "2026.2.1",
             "2026.11.2",
