@@ -72,7 +72,7 @@ pub struct Writer {
 /// Somebody who waits for the round to be published.
 enum Acknowledgement {
     /// With an order.
-    Order(oneshot::Sender<Result<Order, Refused>>, Order),
+    Order(oneshot::Sender<Result<Order, Refused>>, Box<Order>),
     /// With an issuer's keys.
     Keys(oneshot::Sender<()>),
 }
@@ -81,7 +81,7 @@ impl Acknowledgement {
     /// Whoever asked may have gone; the order stands.
     fn give(self) {
         match self {
-            Self::Order(reply, order) => drop(reply.send(Ok(order))),
+            Self::Order(reply, order) => drop(reply.send(Ok(*order))),
             Self::Keys(reply) => drop(reply.send(())),
         }
     }
@@ -161,7 +161,7 @@ impl Writer {
                 let _ = reply.send(orders);
             }
             Message::Call(Call::Order(instruction, reply)) => match self.order(*instruction) {
-                Ok(order) => acknowledgements.push(Acknowledgement::Order(reply, order)),
+                Ok(order) => acknowledgements.push(Acknowledgement::Order(reply, Box::new(order))),
                 Err(refused) => drop(reply.send(Err(refused))),
             },
             Message::Call(Call::Keys(keys, reply)) => {
