@@ -59,7 +59,6 @@ async fn nothing_of_a_withdrawn_release_is_answered_but_that_it_is_gone_and_what
         ("/tool/2.0/tool-2.0-linux-amd64.tar.gz?mirrors", "1.0/tool-1.0-linux-amd64.tar.gz"),
         ("/tool/2.0/linux-amd64", "1.0/tool-1.0-linux-amd64.tar.gz"),
         ("/tool/install?version=2.0&platform=linux-amd64", "1.0/tool-1.0-linux-amd64.tar.gz"),
-        ("/tool/install?version=2.0", "1.0/SHA256SUMS"),
         ("/tool/2.0/notes.txt", "1.0/notes.txt"),
         ("/tool/2.0/only-two", "1.0/SHA256SUMS"),
         ("/tool/2.0/never-was", "1.0/SHA256SUMS"),
@@ -73,6 +72,8 @@ async fn nothing_of_a_withdrawn_release_is_answered_but_that_it_is_gone_and_what
         assert_eq!((&problem["status"], &problem["title"]), (&json!(410), &json!("Gone")));
         assert_eq!((&problem["detail"], &problem["replacement"]), (&json!("it eats files"), &json!("1.0")));
     }
+    // Whoever does not say which platform is told so first.
+    assert_eq!(site.get("/tool/install?version=2.0", EU).await.status, 400);
     let headers = [("x-forwarded-for", EU), ("accept", "text/plain")];
     let text = site.request(Method::GET, "/tool/2.0/notes.txt", &headers).await;
     assert_gone(&text, "1.0/notes.txt");
