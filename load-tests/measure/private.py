@@ -253,8 +253,7 @@ class Keys:
             "jti": f"{mark[:8]}-{mark[8:12]}-{mark[12:16]}-{mark[16:20]}-{mark[20:32]}", "sub": "repo:acme/tool:ref:refs/heads/main",
             "aud": AUDIENCE, "ref": "refs/heads/main", "sha": mark[:40], "repository": "acme/tool", "repository_owner": "acme",
             "run_id": str(6_000_000_000 + n), "run_number": str(n), "run_attempt": "1", "actor": "octocat", "workflow": "release",
-            "event_name": "push", "ref_type": "branch", "job_workflow_ref": "acme/tool/.github/workflows/release.yml@refs/heads/main",
-            "runner_environment": "github-hosted", "iss": f"https://{ALGORITHMS[algorithm]}.example.com",
+            "event_name": "push", "ref_type": "branch", "iss": f"https://{ALGORITHMS[algorithm]}.example.com",
             "nbf": now - 60, "iat": now - 60, "exp": now + 86_400,
         }
         message = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))

@@ -16,8 +16,7 @@ use crate::client::{self, client_network};
 use crate::metrics::Metrics;
 use crate::model::{Clock, Denial, Timestamp};
 use crate::redirect::{
-    Answer, Body, FORM_MAX, Facts, Inquiry, Occasion, Passage, SESSION_PATH, answer, begin_session, problem,
-    refusal,
+    Body, FORM_MAX, Facts, Inquiry, Occasion, Passage, SESSION_PATH, answer, begin_session, problem, refusal,
 };
 use crate::server::{Connection, Handler, Peer, Scheme};
 use crate::snapshot::{Published, Snapshot};
@@ -62,8 +61,8 @@ impl Occasion for Moment<'_> {
         self.clock.now()
     }
 
-    fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+    fn instant(&self) -> Instant {
+        Instant::now()
     }
 }
 
@@ -78,6 +77,8 @@ enum Reaction {
 }
 
 impl Public {
+    /// Inlined, because a reaction is as large as a response: else it is copied once more.
+    #[inline(always)]
     fn respond(&self, request: &Request<Incoming>, connection: &Connection) -> Reaction {
         let looks = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
@@ -89,10 +90,10 @@ impl Public {
         let Some(snapshot) = snapshot.as_deref() else { return Reaction::Answer(starting(request)) };
         let moment = Moment { clock: &*self.clock, began: Instant::now() };
         let inquiry = inquiry(snapshot, request, connection, &moment);
-        let mut answer = answer(snapshot, &inquiry);
+        let answer = answer(snapshot, &inquiry);
         let denial = answer.passage.as_ref().and_then(|passage| passage.denial);
-        let reaction = match answer.passage.take() {
-            Some(passage) => self.pass(snapshot, &inquiry, &mut answer, *passage),
+        let reaction = match &answer.passage {
+            Some(passage) => self.pass(snapshot, &inquiry, &answer.facts, passage),
             None => None,
         };
         answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
@@ -113,21 +114,26 @@ impl Public {
         &self,
         snapshot: &Snapshot,
         inquiry: &Inquiry<'_>,
-        answer: &mut Answer<'_>,
-        passage: Passage,
+        facts: &Facts<'_>,
+        passage: &Passage,
     ) -> Option<Waits> {
         let issuer = passage.issuer.map(|issuer| &*snapshot.entitlements.issuers[issuer.index()].name);
-        let product = answer.facts.product.map_or("", |product| product.name.as_str());
-        let outcome = passage.denial.map_or("granted", Denial::as_str);
-        self.metrics.access.checked(product, issuer.unwrap_or_default(), outcome, passage.took);
+        let product = facts.product.map_or("", |product| product.name.as_str());
+        let access = &self.metrics.access;
+        access.looked(passage.took);
+        match (passage.denial, facts.product.zip(passage.issuer)) {
+            (Some(denial), _) => access.refused(product, issuer.unwrap_or_default(), denial.as_str()),
+            (None, Some((product, issuer))) => product.meters.granted(issuer.index()),
+            (None, None) => {}
+        }
         if passage.shut_out {
-            self.metrics.access.regressions.with_label_values(&[product]).inc();
+            access.regressions.with_label_values(&[product]).inc();
         }
         if let (Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) = (passage.denial, issuer) {
             return self.keys.of(issuer).map(Waits::ForKeys);
         }
         let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
-        let delivery = delivery(snapshot, inquiry, &answer.facts, &passage, issuer)?;
+        let delivery = delivery(snapshot, inquiry, facts, passage, issuer)?;
         if self.record_all {
             return Some(Waits::ForRecord(delivery));
         }
@@ -330,17 +336,17 @@ impl Handler for Public {
         request: Request<Incoming>,
         connection: &Connection,
     ) -> impl Future<Output = Response<Body>> + Send + Unpin + use<> {
-        let (public, connection) = (Arc::clone, *connection);
+        let public = Arc::clone;
         if *request.method() == Method::POST && request.uri().path() == SESSION_PATH {
-            return Answering::Later(Box::pin(public(self).session(request, connection)));
+            return Answering::Later(Box::pin(public(self).session(request, *connection)));
         }
-        match self.respond(&request, &connection) {
+        match self.respond(&request, connection) {
             Reaction::Answer(response) => Answering::Now(Some(response)),
             Reaction::LookForKeys(keys) => {
-                Answering::Later(Box::pin(public(self).after_keys(request, connection, keys)))
+                Answering::Later(Box::pin(public(self).after_keys(request, *connection, keys)))
             }
             Reaction::Record(waiting) => {
-                let public = public(self);
+                let (public, connection) = (public(self), *connection);
                 Answering::Later(Box::pin(
                     async move { public.recorded(&request, &connection, *waiting).await },
                 ))

@@ -80,7 +80,8 @@ impl Entitlements {
     /// # Errors
     ///
     /// Why it is not believed.
-    pub fn grant(&self, token: &str, now: Timestamp) -> Result<Arc<Grant>, Disbelief> {
+    pub fn grant(&self, token: impl AsRef<[u8]>, now: Timestamp) -> Result<Arc<Grant>, Disbelief> {
+        let token = token.as_ref();
         if token.len() > TOKEN_MAX {
             return Err(Disbelief { reason: Denial::TooLarge, issuer: None });
         }
@@ -89,6 +90,8 @@ impl Entitlements {
             // Time goes on while it is remembered; everything else changes only together with all that is remembered.
             return grant.valid_at(now).map(|()| grant);
         }
+        let malformed = Disbelief { reason: Denial::Malformed, issuer: None };
+        let token = std::str::from_utf8(token).map_err(|_| malformed)?;
         let token = token::verify(&self.issuers, token, now)?;
         let grant = self.rules.grant(token);
         self.check_revoked(&grant)?;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::BASE64;
+use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderMap, HeaderValue};
 
 /// The cookie of a browser in which somebody has put a token into the page.
 pub const SESSION_COOKIE: &str = "waypost_token";
@@ -18,7 +18,7 @@ pub enum Presented<'a> {
     /// Nothing.
     Nothing,
     /// A token in the `Authorization` header, which some tools repeat to where they are redirected.
-    Header(Cow<'a, str>),
+    Header(Cow<'a, [u8]>),
     /// A token in the browser's cookie.
     Cookie(&'a str),
     /// Something in the header that carries no token: another scheme, or two headers.
@@ -45,29 +45,31 @@ impl<'a> Presented<'a> {
         match (lines.next(), lines.next()) {
             (None, _) => cookie(headers).map_or(Self::Nothing, Self::Cookie),
             (Some(_), Some(_)) => Self::Unusable,
-            (Some(line), None) => text(line).and_then(token).map_or(Self::Unusable, Self::Header),
+            (Some(line), None) => token(line.as_bytes()).map_or(Self::Unusable, Self::Header),
         }
     }
 }
 
-/// Of a line as long as a token's, `to_str` would look at every byte by itself.
-fn text(line: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(line.as_bytes()).ok()
-}
-
-fn token(line: &str) -> Option<Cow<'_, str>> {
-    let (scheme, rest) = line.split_once(' ')?;
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
+/// As bytes: a token that is remembered is found without reading it.
+fn token(line: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let (scheme, rest) = parted(line, b' ')?;
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
         return (!rest.is_empty()).then_some(rest.into());
     }
-    if !scheme.eq_ignore_ascii_case("basic") {
+    if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }
-    let pair = String::from_utf8(BASE64.decode(rest.as_bytes()).ok()?).ok()?;
-    let (user, password) = pair.split_once(':')?;
+    let pair = BASE64.decode(rest).ok()?;
+    let (user, password) = parted(&pair, b':')?;
     let token = if password.is_empty() { user } else { password };
     (!token.is_empty()).then(|| token.to_owned().into())
+}
+
+/// What stands before and after the first such byte.
+fn parted(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == at)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
 }
 
 /// The token in the cookie (RFC 6265 section 5.4).
@@ -90,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_token_is_found_where_tools_put_it() {
-        let header = |text: &'static str| Presented::Header(text.into());
+        let header = |text: &'static str| Presented::Header(text.as_bytes().into());
         let basic = |pair: &str| format!("Basic {}", BASE64.encode(pair.as_bytes()));
         for (lines, presented) in [
             (vec![], Presented::Nothing),

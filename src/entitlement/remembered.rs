@@ -43,9 +43,9 @@ impl Remembered {
     }
 
     /// What a token is remembered by.
-    pub(super) fn digest(&self, token: &str) -> Digest {
+    pub(super) fn digest(&self, token: &[u8]) -> Digest {
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(token.as_bytes()), &mut []);
+        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(token), &mut []);
         let tag = tag.expect("a token is shorter than what AES-GCM takes");
         let mut bytes = [0; size_of::<Digest>()];
         bytes.copy_from_slice(tag.as_ref());

@@ -83,9 +83,13 @@ impl AccessMetrics {
         }
     }
 
-    /// A caller was looked at.
-    pub fn checked(&self, product: &str, issuer: &str, reason: &str, took: Duration) {
+    /// A caller was refused. Those who are not are counted by the product's own meters.
+    pub fn refused(&self, product: &str, issuer: &str, reason: &str) {
         self.checks.with_label_values(&[product, issuer, reason]).inc();
+    }
+
+    /// A caller was looked at.
+    pub fn looked(&self, took: Duration) {
         self.duration.observe(took.as_secs_f64());
     }
 }

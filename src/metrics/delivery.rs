@@ -68,20 +68,23 @@ pub struct DeliveryMeters {
     /// Region labels; the last is that of clients without a region.
     regions: Box<[Box<str>]>,
     mirrors: Box<[Box<str>]>,
+    issuers: Box<[Box<str>]>,
 }
 
 /// Label of a client without a region.
 const NO_REGION: &str = "unknown";
 
 impl DeliveryMeters {
-    /// For these regions and mirrors, in the order of their ids.
+    /// For these regions, mirrors and issuers, in the order of their ids.
     pub fn new<'a>(
         metrics: Arc<Metrics>,
         regions: impl Iterator<Item = &'a str>,
         mirrors: impl Iterator<Item = &'a str>,
+        issuers: impl Iterator<Item = &'a str>,
     ) -> Self {
         let regions = regions.chain(std::iter::once(NO_REGION)).map(Box::from).collect();
-        Self { metrics, regions, mirrors: mirrors.map(Box::from).collect() }
+        let [mirrors, issuers] = [mirrors.map(Box::from).collect(), issuers.map(Box::from).collect()];
+        Self { metrics, regions, mirrors, issuers }
     }
 
     fn region_slot(&self, region: Option<usize>) -> usize {
@@ -105,6 +108,7 @@ impl DeliveryMeters {
             product: product.into(),
             requests: slots(channels.len() * self.regions.len() * Outcome::ALL.len()),
             redirects: slots(self.regions.len() * self.mirrors.len()),
+            granted: slots(self.issuers.len()),
             superseded: OnceLock::new(),
             channels,
             delivery: Arc::clone(self),
@@ -143,6 +147,7 @@ pub struct ProductMeters {
     channels: Box<[Box<str>]>,
     requests: Box<[OnceLock<IntCounter>]>,
     redirects: Box<[OnceLock<IntCounter>]>,
+    granted: Box<[OnceLock<IntCounter>]>,
     superseded: OnceLock<IntCounter>,
 }
 
@@ -178,6 +183,16 @@ impl ProductMeters {
         self.redirects[slot].get_or_init(child).inc();
     }
 
+    /// Counts a caller who may have what was asked for, by whose token it is.
+    #[inline]
+    pub fn granted(&self, issuer: usize) {
+        let child = || {
+            let labels = [&*self.product, &*self.delivery.issuers[issuer], "granted"];
+            self.delivery.metrics.access.checks.with_label_values(&labels)
+        };
+        self.granted[issuer].get_or_init(child).inc();
+    }
+
     /// Counts a redirect to a release that is lower than the latest one.
     #[inline]
     pub fn superseded(&self) {
@@ -193,19 +208,21 @@ mod tests {
     #[test]
     fn answers_are_counted_under_their_labels() {
         let metrics = Arc::new(Metrics::new());
-        let delivery =
-            DeliveryMeters::new(Arc::clone(&metrics), ["eu"].into_iter(), ["fra", "sin"].into_iter());
+        let (regions, mirrors) = (["eu"].into_iter(), ["fra", "sin"].into_iter());
+        let delivery = DeliveryMeters::new(Arc::clone(&metrics), regions, mirrors, ["ci"].into_iter());
         let delivery = Arc::new(delivery);
         let product = delivery.per_product("tool", ["stable"].into_iter());
         product.answered(Some(0), Some(0), Outcome::Redirected);
         product.answered(None, None, Outcome::NotFound);
         product.redirected(Some(0), 1);
+        product.granted(0);
         delivery.per_region().answered(Some(0), Duration::from_micros(3));
         let text = metrics.render();
         for line in [
             r#"waypost_requests_total{channel="stable",outcome="redirected",product="tool",region="eu"} 1"#,
             r#"waypost_requests_total{channel="",outcome="not_found",product="tool",region="unknown"} 1"#,
             r#"waypost_redirects_total{mirror="sin",product="tool",region="eu"} 1"#,
+            r#"waypost_entitlement_checks_total{issuer="ci",product="tool",reason="granted"} 1"#,
             r#"waypost_redirect_duration_seconds_bucket{region="eu",le="0.000005"} 1"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");

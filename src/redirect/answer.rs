@@ -1,7 +1,7 @@
 //! The story of a request, step by step as in the room's list.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::Instant;
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
@@ -44,9 +44,9 @@ pub trait Occasion {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// How long the request has been worked on.
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
+    /// The moment, for how long something takes.
+    fn instant(&self) -> Instant {
+        Instant::now()
     }
 
     /// Whether nothing is to come of the answer: somebody only wants to know what it would be.
@@ -249,7 +249,8 @@ pub(super) fn refusal<'s>(
     Answer { response, facts, passage: None }
 }
 
-pub(super) fn deliver<'s>(
+#[inline(always)]
+fn deliver<'s>(
     snapshot: &'s Snapshot,
     inquiry: &Inquiry<'_>,
     whereabouts: Whereabouts,

@@ -17,7 +17,7 @@ use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 
 use super::answer::{self, Answer, Facts, Inquiry, ask_of};
 use super::body::Body;
-use super::headers::{Description, NO_STORE};
+use super::headers::Description;
 use super::lines::Lines;
 use super::query::Query;
 use super::refused;
@@ -43,6 +43,13 @@ pub struct Passage {
     pub shut_out: bool,
 }
 
+impl Passage {
+    fn of(grant: &Arc<Grant>, hands_out: bool) -> Box<Self> {
+        let (grant, issuer) = (Some(Arc::clone(grant)), Some(grant.issuer));
+        Box::new(Self { grant, issuer, hands_out, ..Self::default() })
+    }
+}
+
 /// What a caller is refused with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refused {
@@ -65,6 +72,13 @@ struct Caller {
     habit: Habit,
 }
 
+/// A caller who may have what is asked for.
+struct Permitted {
+    caller: Caller,
+    /// How many different files the token may take, where that is counted.
+    most: Option<u32>,
+}
+
 /// One request for a guarded product.
 pub(super) struct Visit<'a, 's> {
     pub(super) snapshot: &'s Snapshot,
@@ -72,6 +86,8 @@ pub(super) struct Visit<'a, 's> {
     whereabouts: Whereabouts,
     pub(super) product: &'s ProductView,
     pub(super) query: Query<'a>,
+    /// The ticket that the URL carries; an empty one: it asks for one.
+    ticket: Option<Cow<'a, str>>,
     pub(super) region: Option<RegionId>,
     pub(super) now: Timestamp,
 }
@@ -87,7 +103,8 @@ pub(super) fn answer<'s>(
 ) -> Answer<'s> {
     let region = snapshot.router().region(&whereabouts);
     let now = inquiry.occasion.now();
-    let visit = Visit { snapshot, inquiry, whereabouts, product, query, region, now };
+    let ticket = query.first(TICKET_PARAMETER);
+    let visit = Visit { snapshot, inquiry, whereabouts, product, query, ticket, region, now };
     if whereabouts.country.is_some_and(|country| guard.deny_countries.contains(&country)) {
         let refused = Refused { reason: Denial::Territory, issuer: None, hidden: false };
         return visit.refuse(refused, &meaning);
@@ -95,20 +112,20 @@ pub(super) fn answer<'s>(
     if !guard.entitled {
         return answer::open(snapshot, inquiry, whereabouts, meaning, query);
     }
-    let began = inquiry.occasion.elapsed();
+    let began = inquiry.occasion.instant();
     let caller = visit.caller(&meaning);
     let mut shut_out = false;
     let permitted = caller.and_then(|caller| {
         let permitted = visit.permit(&caller.grant, &meaning);
         shut_out = permitted.is_err() && visit.is_shut_out(&caller.grant, &meaning);
-        permitted.map(|()| caller)
+        permitted.map(|most| Permitted { caller, most })
     });
-    let took = inquiry.occasion.elapsed().saturating_sub(began);
+    let took = inquiry.occasion.instant().saturating_duration_since(began);
     let mut answer = match permitted {
-        Ok(caller) => visit.serve(&caller, meaning),
+        Ok(permitted) => visit.serve(&permitted, meaning),
         Err(refused) => visit.refuse(refused, &meaning),
     };
-    answer.response.headers_mut().insert(http::header::CACHE_CONTROL, NO_STORE);
+    headers::forbid_storing(&mut answer.response);
     if let Some(passage) = &mut answer.passage {
         (passage.took, passage.shut_out) = (took, shut_out);
     }
@@ -123,22 +140,30 @@ impl<'s> Visit<'_, 's> {
         if let Some(ticket) = self.presented_ticket() {
             let bad = Refused { reason: Denial::BadTicket, issuer: None, hidden: false };
             let (release, asset) = asset_of(meaning).ok_or(bad)?;
-            let grant = entitlements.redeem(&ticket, &self.sealed_for(&release.release, asset), self.now)?;
+            let grant = entitlements.redeem(ticket, &self.sealed_for(&release.release, asset), self.now)?;
             // A tool may bring both.
             let habit = match self.inquiry.headers.contains_key(AUTHORIZATION) {
-                true => habit(self.inquiry.headers),
+                true => self.habit(),
                 false => Habit::Forgets,
             };
             return Ok(Caller { grant: Arc::new(grant), habit });
         }
         let refused = |reason| Refused { reason, issuer: None, hidden: false };
         let (token, habit) = match Presented::of(self.inquiry.headers) {
-            Presented::Header(token) => (token, habit(self.inquiry.headers)),
-            Presented::Cookie(token) => (token.into(), Habit::Forgets),
+            Presented::Header(token) => (token, self.habit()),
+            Presented::Cookie(token) => (token.as_bytes().into(), Habit::Forgets),
             Presented::Nothing => return Err(refused(Denial::NoToken)),
             Presented::Unusable => return Err(refused(Denial::Malformed)),
         };
         Ok(Caller { grant: entitlements.grant(&token, self.now)?, habit })
+    }
+
+    /// Of the caller's tool; where no mirror minds a token, none matters.
+    fn habit(&self) -> Habit {
+        match self.snapshot.mirrors.refusing.is_empty() {
+            true => Habit::Forgets,
+            false => habit(self.inquiry.headers),
+        }
     }
 
     fn sealed_for(&self, release: &'s Release, asset: AssetIndex) -> SealedFor<'s> {
@@ -180,46 +205,46 @@ impl<'s> Visit<'_, 's> {
         }
     }
 
-    fn serve(&self, caller: &Caller, meaning: Result<Meaning<'s>, Missing<'s>>) -> Answer<'s> {
-        let grant = &caller.grant;
-        let passage =
-            Passage { grant: Some(Arc::clone(grant)), issuer: Some(grant.issuer), ..Passage::default() };
-        let passage = Some(Box::new(passage));
+    fn serve(&self, permitted: &Permitted, meaning: Result<Meaning<'s>, Missing<'s>>) -> Answer<'s> {
+        let grant = &permitted.caller.grant;
+        let mut answer = self.granted(permitted, meaning);
+        answer.passage.get_or_insert_with(|| Passage::of(grant, false));
+        answer
+    }
+
+    /// Says who was there where files are handed out or a caller is refused.
+    fn granted(&self, permitted: &Permitted, meaning: Result<Meaning<'s>, Missing<'s>>) -> Answer<'s> {
+        let grant = &permitted.caller.grant;
         let found = match meaning {
             Ok(Meaning::Release(found)) => found,
             Ok(Meaning::Releases(product)) => {
                 let response = documents::releases(self.snapshot, product, &Given { visit: self, grant });
-                return Answer { passage, ..answer::document(response, Some(product)) };
+                return answer::document(response, Some(product));
             }
             Ok(Meaning::Hosts) => {
                 return answer::open(self.snapshot, self.inquiry, self.whereabouts, meaning, self.query);
             }
             Err(missing) => {
                 let why = self.why(grant, missing);
-                return Answer {
-                    passage,
-                    ..answer::refusal(self.snapshot, self.inquiry, why, answer::why(why.why))
-                };
+                return answer::refusal(self.snapshot, self.inquiry, why, answer::why(why.why));
             }
         };
         let release = &*found.release.release;
-        let about = |outcome| self.facts(outcome, &Ok(Meaning::Release(found)));
-        let metadata =
-            |response| Answer { response, facts: about(Outcome::Metadata), passage: passage.clone() };
+        let metadata = |response| {
+            let facts = self.facts(Outcome::Metadata, &Ok(Meaning::Release(found)));
+            Answer { response, facts, passage: None }
+        };
         let given = Given { visit: self, grant };
         match found.target {
             Target::Sums => metadata(documents::sums(self.snapshot, release, &given)),
             Target::VersionText => metadata(super::lists::version(self.snapshot, release)),
             Target::Sha256(asset) => metadata(super::lists::sha256(self.snapshot, release.asset(asset))),
             // Whoever comes with the ticket is not counted again.
-            Target::File(asset) if self.wants_ticket() && !self.takes(grant, release, asset) => {
+            Target::File(asset) if self.wants_ticket() && !self.takes(permitted, release, asset) => {
                 self.refuse_count(grant, found)
             }
             Target::File(asset) if self.wants_ticket() => metadata(self.ticket(grant, release, asset)),
-            Target::File(asset) | Target::Metalink(asset) => {
-                let answer = self.deliver(caller, found, asset);
-                Answer { passage: answer.passage.or(passage), ..answer }
-            }
+            Target::File(asset) | Target::Metalink(asset) => self.deliver(permitted, found, asset),
         }
     }
 
@@ -238,24 +263,22 @@ impl<'s> Visit<'_, 's> {
         }
     }
 
-    fn deliver(&self, caller: &Caller, found: Found<'s>, asset: AssetIndex) -> Answer<'s> {
+    fn deliver(&self, permitted: &Permitted, found: Found<'s>, asset: AssetIndex) -> Answer<'s> {
         let (snapshot, inquiry, release) = (self.snapshot, self.inquiry, &*found.release.release);
-        let grant = &caller.grant;
-        let mut passage =
-            Passage { grant: Some(Arc::clone(grant)), issuer: Some(grant.issuer), ..Passage::default() };
+        let Caller { grant, habit } = &permitted.caller;
         let facts = self.facts(Outcome::Redirected, &Ok(Meaning::Release(found)));
         let lines = Lines::of(inquiry.headers);
         let avoid = answer::avoided(snapshot, inquiry.headers, lines, self.query);
         let ask = ask_of(inquiry.client, self.whereabouts, found.release, asset, inquiry.https);
         let ask = Ask { avoid: avoid.as_ref(), entitled: true, ..ask };
-        let careful = Ask { repeats: caller.habit != Habit::Forgets, ..ask };
+        let careful = Ask { repeats: *habit != Habit::Forgets, ..ask };
         let choose = |ask: &Ask<'_>| snapshot.router().choose(ask, snapshot.settings.alternates);
-        let (ask, pick) = match (choose(&careful), caller.habit) {
+        let (ask, pick) = match (choose(&careful), habit) {
             (None, Habit::Unknown) => (ask, choose(&ask)),
             (pick, _) => (careful, pick),
         };
         let Some(pick) = pick else {
-            let leaks = caller.habit == Habit::Repeats && choose(&Ask { repeats: false, ..ask }).is_some();
+            let leaks = *habit == Habit::Repeats && choose(&Ask { repeats: false, ..ask }).is_some();
             if leaks {
                 let refused =
                     Refused { reason: Denial::TokenWouldLeak, issuer: Some(grant.issuer), hidden: false };
@@ -269,7 +292,7 @@ impl<'s> Visit<'_, 's> {
                 reason: snapshot.router().most_excluded_by(&ask),
                 ..facts
             };
-            return Answer { response, facts, passage: Some(Box::new(passage)) };
+            return Answer { response, facts, passage: None };
         };
         let as_list = match found.target {
             Target::Metalink(_) => Some(answer::List::Metalink),
@@ -277,16 +300,11 @@ impl<'s> Visit<'_, 's> {
         };
         if *inquiry.method == Method::HEAD && as_list.is_none() {
             let response = documents::head(release.asset(asset));
-            return Answer {
-                response,
-                facts: Facts { outcome: Outcome::Metadata, ..facts },
-                passage: Some(Box::new(passage)),
-            };
+            return Answer { response, facts: Facts { outcome: Outcome::Metadata, ..facts }, passage: None };
         }
-        if !self.takes(grant, release, asset) {
+        if !self.takes(permitted, release, asset) {
             return self.refuse_count(grant, found);
         }
-        passage.hands_out = true;
         let (response, outcome) = match as_list {
             Some(list) => {
                 let ranked = snapshot.router().ranked(&ask, super::lists::LISTED_MAX);
@@ -305,7 +323,7 @@ impl<'s> Visit<'_, 's> {
         };
         let facts =
             Facts { outcome, mirror: Some(pick.mirror).filter(|_| outcome == Outcome::Redirected), ..facts };
-        Answer { response, facts, passage: Some(Box::new(passage)) }
+        Answer { response, facts, passage: Some(Passage::of(grant, true)) }
     }
 
     fn refuse_count(&self, grant: &Grant, found: Found<'s>) -> Answer<'s> {
@@ -314,8 +332,9 @@ impl<'s> Visit<'_, 's> {
     }
 
     /// Counts a file where the grant counts them. A token that nothing tells from others takes none.
-    fn takes(&self, grant: &Grant, release: &Release, asset: AssetIndex) -> bool {
-        let Ok(Some(most)) = self.gives(grant, release, Some(asset)) else { return true };
+    fn takes(&self, permitted: &Permitted, release: &Release, asset: AssetIndex) -> bool {
+        let Some(most) = permitted.most else { return true };
+        let grant = &permitted.caller.grant;
         let Some(token_id) = &grant.token_id else { return false };
         let entitlements = &self.snapshot.entitlements;
         let issuer = &entitlements.issuers[grant.issuer.index()].name;
@@ -328,12 +347,12 @@ impl<'s> Visit<'_, 's> {
 
     // ---- tickets ----
 
-    fn presented_ticket(&self) -> Option<Cow<'_, str>> {
-        self.query.first(TICKET_PARAMETER).filter(|ticket| !ticket.is_empty())
+    fn presented_ticket(&self) -> Option<&str> {
+        self.ticket.as_deref().filter(|ticket| !ticket.is_empty())
     }
 
     fn wants_ticket(&self) -> bool {
-        self.query.first(TICKET_PARAMETER).is_some_and(|value| value.is_empty())
+        self.ticket.as_deref() == Some("")
     }
 
     fn ticket(&self, grant: &Grant, release: &'s Release, asset: AssetIndex) -> Response<Body> {

@@ -31,6 +31,15 @@ const VALUES_MAX: usize = 2 + LINKS_MAX;
 /// For what is this client's alone.
 pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// Says of an answer that nobody may keep it. A line that is there has its value replaced: to insert it again would have the
+/// map make room first.
+pub fn forbid_storing(response: &mut Response<Body>) {
+    match response.headers_mut().get_mut(CACHE_CONTROL) {
+        Some(value) => *value = NO_STORE,
+        None => drop(response.headers_mut().insert(CACHE_CONTROL, NO_STORE)),
+    }
+}
+
 /// What the links of an answer are signed for: the GET that follows it, by this client, now.
 pub fn link_for(inquiry: &Inquiry<'_>) -> LinkFor {
     LinkFor { method: LinkMethod::Get, client: Some(inquiry.client), now: inquiry.occasion.now() }
@@ -78,8 +87,8 @@ struct Values<'a> {
     /// Where each value lies in the buffer.
     cuts: [Range<usize>; VALUES_MAX],
     count: usize,
-    /// Whether any link is signed.
-    signed: bool,
+    /// What links are signed for, as soon as one is.
+    signed_for: Option<LinkFor>,
 }
 
 impl Values<'_> {
@@ -97,8 +106,8 @@ impl Values<'_> {
             Some(layout) => write_path(layout, self.release, self.asset, &mut self.buffer),
         }
         if let Some(signer) = &mirror.signer {
-            signer.sign(&mut self.buffer, start, &link_for(self.inquiry));
-            self.signed = true;
+            let signed_for = self.signed_for.get_or_insert_with(|| link_for(self.inquiry));
+            signer.sign(&mut self.buffer, start, signed_for);
             // The signer may have written the path in another form.
             self.path = None;
         }
@@ -184,7 +193,7 @@ pub fn redirect(
 ) -> Response<Body> {
     let buffer = Vec::with_capacity(ROOM);
     let cuts = [const { 0..0 }; VALUES_MAX];
-    let mut values = Values { inquiry, release, asset, path: None, buffer, cuts, count: 0, signed: false };
+    let mut values = Values { inquiry, release, asset, path: None, buffer, cuts, count: 0, signed_for: None };
     let chosen = snapshot.mirrors.get(pick.mirror);
     // The first duplicate is the chosen mirror's: what it links to is the Location.
     let location = values.put_url(chosen);
@@ -201,7 +210,7 @@ pub fn redirect(
         values.put(mirror.link_tails[place].as_bytes());
         values.cut_from(start);
     }
-    if let (Description::On(host), false) = (description, values.signed) {
+    if let (Description::On(host), false) = (description, values.signed_for.is_some()) {
         let start = values.buffer.len();
         values.put_own_url(snapshot, host);
         values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
@@ -210,9 +219,9 @@ pub fn redirect(
 
     // After Location and Digest, what was written are links; the first template has one.
     let mut response = snapshot.settings.redirects[values.count - 3].clone().map(|()| Body::default());
-    let signed = values.signed;
+    let signed = values.signed_for.is_some();
     if signed {
-        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        forbid_storing(&mut response);
     }
     let mut places = response.headers_mut().values_mut();
     if let Some(name) = places.next() {

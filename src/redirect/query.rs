@@ -34,8 +34,9 @@ impl<'a> Query<'a> {
     }
 
     /// The first value of a parameter.
+    #[inline]
     pub fn first(self, name: &'a str) -> Option<Cow<'a, str>> {
-        self.all(name).next()
+        if self.is_empty() { None } else { self.all(name).next() }
     }
 }
 

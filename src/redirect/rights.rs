@@ -17,12 +17,13 @@ use super::names;
 use super::resolve::{Meaning, Missing, Why};
 
 impl<'s> Visit<'_, 's> {
-    /// Whether the grant gives what is asked for; where there is no such thing, whether its bearer may be told so.
+    /// Whether the grant gives what is asked for, and how many different files the token may take where that is counted;
+    /// where there is no such thing, whether its bearer may be told so.
     pub(super) fn permit(
         &self,
         grant: &Grant,
         meaning: &Result<Meaning<'s>, Missing<'s>>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Option<u32>, Refused> {
         let refused = |lacking, hidden| Refused {
             reason: match lacking {
                 Lacking::Product | Lacking::Version | Lacking::Release | Lacking::Asset => {
@@ -35,17 +36,15 @@ impl<'s> Visit<'_, 's> {
             hidden,
         };
         let given = match meaning {
-            Ok(Meaning::Release(found)) => {
-                self.gives(grant, &found.release.release, found.target.asset()).map(drop)
-            }
+            Ok(Meaning::Release(found)) => self.gives(grant, &found.release.release, found.target.asset()),
             Err(Missing { channel: None, why: Why::Withdrawn(view, _), .. }) => {
-                self.gives_withdrawn(grant, view, &[])
+                self.gives_withdrawn(grant, view, &[]).map(|()| None)
             }
-            Ok(Meaning::Releases(_) | Meaning::Hosts) | Err(_) => Ok(()),
+            Ok(Meaning::Releases(_) | Meaning::Hosts) | Err(_) => Ok(None),
         };
         // Nearly every request ends here.
-        if let (Ok(()), Ok(Meaning::Release(_))) = (given, meaning) {
-            return Ok(());
+        if let (Ok(most), Ok(Meaning::Release(_))) = (given, meaning) {
+            return Ok(most);
         }
         self.reaches(grant, meaning).map_err(|lacking| refused(lacking, false))?;
         given.map_err(|lacking| refused(lacking, true))

@@ -78,7 +78,8 @@ impl Prepared {
         let rankings = Rankings::new(&mirrors, locator.places(), &config.regions, &config.routing);
         let regions = config.regions.iter().map(|region| region.name.as_str());
         let names = config.mirrors.iter().map(|mirror| mirror.name.as_str());
-        let delivery = Arc::new(DeliveryMeters::new(Arc::clone(metrics), regions, names));
+        let issuers = config.issuers.iter().map(|issuer| issuer.name.as_str());
+        let delivery = Arc::new(DeliveryMeters::new(Arc::clone(metrics), regions, names, issuers));
         Ok(Self {
             settings: Arc::new(settings(&config)),
             mirrors: Arc::new(mirrors),
