@@ -267,7 +267,7 @@ fn nothing_of_a_token_is_told_by_what_it_leads_to() {
     let believing = believing();
     let token = P256.token("ES256", "k1", &claims(json!({ "sub": "somebody-private" })));
     let grant = believing.grant(&token, now()).unwrap();
-    let refused = believing.grant(&with("{}"), now()).unwrap_err();
+    let refused = believing.grant(with("{}"), now()).unwrap_err();
     let mut headers = http::HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     let presented = Presented::of(&headers);
