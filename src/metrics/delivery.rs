@@ -186,11 +186,11 @@ impl ProductMeters {
     /// Counts a caller who may have what was asked for, by whose token it is.
     #[inline]
     pub fn granted(&self, issuer: usize) {
-        let child = || {
-            let labels = [&*self.product, &*self.delivery.issuers[issuer], "granted"];
-            self.delivery.metrics.access.checks.with_label_values(&labels)
+        let Some((slot, name)) = self.granted.get(issuer).zip(self.delivery.issuers.get(issuer)) else {
+            return;
         };
-        self.granted[issuer].get_or_init(child).inc();
+        let checks = &self.delivery.metrics.access.checks;
+        slot.get_or_init(|| checks.with_label_values(&[&self.product, name, "granted"])).inc();
     }
 
     /// Counts a redirect to a release that is lower than the latest one.
