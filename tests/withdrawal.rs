@@ -79,7 +79,7 @@ async fn nothing_of_a_withdrawn_release_is_answered_but_that_it_is_gone_and_what
     assert_gone(&text, "1.0/notes.txt");
     assert_eq!(text.text(), "Gone: it eats files\n");
     let counted = "waypost_requests_total{channel=\"\",outcome=\"withdrawn\",product=\"tool\",region=\"eu\"}";
-    assert_eq!(site.metric(counted).await, 14.0);
+    assert_eq!(site.metric(counted).await, 13.0);
     site.wish(withdraw("2.0", None), "it <b>eats</b>\nfiles").await.unwrap();
     let headers = [("x-forwarded-for", EU), ("accept", "text/html,*/*;q=0.8")];
     let page = site.request(Method::GET, "/tool/2.0/notes.txt", &headers).await;
