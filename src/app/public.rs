@@ -66,47 +66,43 @@ impl Occasion for Moment<'_> {
     }
 }
 
-/// What becomes of a request.
-enum Reaction {
-    /// This is the answer.
-    Answer(Response<Body>),
-    /// The issuer may have published another key.
-    LookForKeys(Arc<KeyLook>),
-    /// This is the answer once it is recorded.
-    Record(Box<(Delivery, Response<Body>)>),
+/// What an answer waits for.
+enum Waits {
+    /// The issuer may have published another key: then it is another answer.
+    ForKeys(Arc<KeyLook>),
+    /// It is given once this is recorded.
+    ForRecord(Box<Delivery>),
 }
 
 impl Public {
-    /// Inlined, because a reaction is as large as a response: else it is copied once more.
+    /// The answer, and what it waits for. Inlined, because a response is large: else it is copied once more.
     #[inline(always)]
-    fn respond(&self, request: &Request<Incoming>, connection: &Connection) -> Reaction {
+    fn respond(
+        &self,
+        request: &Request<Incoming>,
+        connection: &Connection,
+    ) -> (Response<Body>, Option<Waits>) {
         let looks = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            "/-/healthz" if looks => return Reaction::Answer(probe(StatusCode::OK)),
-            "/-/readyz" if looks => return Reaction::Answer(probe(self.readiness())),
+            "/-/healthz" if looks => return (probe(StatusCode::OK), None),
+            "/-/readyz" if looks => return (probe(self.readiness()), None),
             _ => {}
         }
         let snapshot = self.published.load();
-        let Some(snapshot) = snapshot.as_deref() else { return Reaction::Answer(starting(request)) };
+        let Some(snapshot) = snapshot.as_deref() else { return (starting(request), None) };
         let moment = Moment { clock: &*self.clock, began: Instant::now() };
         let inquiry = inquiry(snapshot, request, connection, &moment);
         let answer = answer(snapshot, &inquiry);
         let denial = answer.passage.as_ref().and_then(|passage| passage.denial);
-        let reaction = match &answer.passage {
-            Some(passage) => self.pass(snapshot, &inquiry, &answer.facts, passage),
-            None => None,
-        };
+        let passage = answer.passage.as_ref();
+        let waits = passage.and_then(|passage| self.pass(snapshot, &inquiry, &answer.facts, passage));
         answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
         let region = answer.facts.region.map(|region| region.index());
         snapshot.timing.answered(region, moment.began.elapsed());
         if self.access_log {
             log(snapshot, &inquiry, &answer.facts, denial, answer.response.status());
         }
-        match reaction {
-            Some(Waits::ForKeys(keys)) => Reaction::LookForKeys(keys),
-            Some(Waits::ForRecord(delivery)) => Reaction::Record(Box::new((delivery, answer.response))),
-            None => Reaction::Answer(answer.response),
-        }
+        (answer.response, waits)
     }
 
     /// Counts what became of a request for a product that is not for everybody, and records it.
@@ -135,7 +131,7 @@ impl Public {
         let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
         let delivery = delivery(snapshot, inquiry, facts, passage, issuer)?;
         if self.record_all {
-            return Some(Waits::ForRecord(delivery));
+            return Some(Waits::ForRecord(Box::new(delivery)));
         }
         deliveries.note(delivery);
         None
@@ -151,9 +147,11 @@ impl Public {
         let looked = timeout(KEYS_WITHIN, keys.look_again()).await;
         tracing::debug!(in_time = looked.is_ok(), "looked for a key");
         match self.respond(&request, &connection) {
-            Reaction::Answer(response) => response,
-            Reaction::Record(waiting) => self.recorded(&request, &connection, *waiting).await,
-            Reaction::LookForKeys(_) => self.refused(&request, &connection, None),
+            (response, Some(Waits::ForRecord(delivery))) => {
+                self.recorded(&request, &connection, *delivery, response).await
+            }
+            // Still unknown: then that is the answer.
+            (response, Some(Waits::ForKeys(_)) | None) => response,
         }
     }
 
@@ -161,30 +159,28 @@ impl Public {
         &self,
         request: &Request<Incoming>,
         connection: &Connection,
-        (delivery, response): (Delivery, Response<Body>),
+        delivery: Delivery,
+        response: Response<Body>,
     ) -> Response<Body> {
         let recorded = match &self.deliveries {
             Some(deliveries) => deliveries.record(delivery).await,
             None => false,
         };
-        if recorded { response } else { self.refused(request, connection, Some(Denial::NotRecorded)) }
+        if recorded { response } else { self.refused(request, connection, Denial::NotRecorded) }
     }
 
-    /// Refuses a request, for a reason or for the one that its answer would have.
+    /// Refuses a request that would have been answered.
     fn refused(
         &self,
         request: &Request<Incoming>,
         connection: &Connection,
-        denial: Option<Denial>,
+        denial: Denial,
     ) -> Response<Body> {
         let snapshot = self.published.load();
         let Some(snapshot) = snapshot.as_deref() else { return starting(request) };
         let moment = Moment { clock: &*self.clock, began: Instant::now() };
         let inquiry = inquiry(snapshot, request, connection, &moment);
-        match denial {
-            Some(denial) => refusal(denial, &inquiry),
-            None => answer(snapshot, &inquiry).response,
-        }
+        refusal(denial, &inquiry)
     }
 
     /// The form of the page that takes a token.
@@ -215,12 +211,6 @@ impl Public {
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
-}
-
-/// What an answer waits for.
-enum Waits {
-    ForKeys(Arc<KeyLook>),
-    ForRecord(Delivery),
 }
 
 fn starting<B>(request: &Request<B>) -> Response<Body> {
@@ -341,15 +331,15 @@ impl Handler for Public {
             return Answering::Later(Box::pin(public(self).session(request, *connection)));
         }
         match self.respond(&request, connection) {
-            Reaction::Answer(response) => Answering::Now(Some(response)),
-            Reaction::LookForKeys(keys) => {
+            (response, None) => Answering::Now(Some(response)),
+            (_, Some(Waits::ForKeys(keys))) => {
                 Answering::Later(Box::pin(public(self).after_keys(request, *connection, keys)))
             }
-            Reaction::Record(waiting) => {
+            (response, Some(Waits::ForRecord(delivery))) => {
                 let (public, connection) = (public(self), *connection);
-                Answering::Later(Box::pin(
-                    async move { public.recorded(&request, &connection, *waiting).await },
-                ))
+                Answering::Later(Box::pin(async move {
+                    public.recorded(&request, &connection, *delivery, response).await
+                }))
             }
         }
     }

@@ -148,12 +148,17 @@ pub fn ask_of<'a>(
 pub fn answer<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>) -> Answer<'s> {
     let whereabouts = snapshot.locator.locate(inquiry.client);
     let region = snapshot.router().region(&whereabouts);
-    let mut answer = decide(snapshot, inquiry, whereabouts);
+    let mut answer = decide(snapshot, inquiry, whereabouts, region);
     answer.facts.region = region;
     answer
 }
 
-fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Whereabouts) -> Answer<'s> {
+fn decide<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    whereabouts: Whereabouts,
+    region: Option<RegionId>,
+) -> Answer<'s> {
     let refuse = |status, outcome, detail| {
         let missing = Missing { product: None, channel: None, why: Why::NotFound };
         refusal(snapshot, inquiry, missing, (status, outcome, detail))
@@ -167,7 +172,8 @@ fn decide<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, whereabouts: Wherea
     let query = Query::of(inquiry.uri);
     let meaning = names::find(snapshot, inquiry, &path, query);
     if let Some((product, guard)) = guarded_by(&meaning) {
-        return guarded::answer(snapshot, inquiry, whereabouts, (product, guard), meaning, query);
+        let place = (whereabouts, region);
+        return guarded::answer(snapshot, inquiry, place, (product, guard), meaning, query);
     }
     open(snapshot, inquiry, whereabouts, meaning, query)
 }

@@ -96,12 +96,11 @@ pub(super) struct Visit<'a, 's> {
 pub(super) fn answer<'s>(
     snapshot: &'s Snapshot,
     inquiry: &Inquiry<'_>,
-    whereabouts: Whereabouts,
+    (whereabouts, region): (Whereabouts, Option<RegionId>),
     (product, guard): (&'s ProductView, &'s Guard),
     meaning: Result<Meaning<'s>, Missing<'s>>,
     query: Query<'_>,
 ) -> Answer<'s> {
-    let region = snapshot.router().region(&whereabouts);
     let now = inquiry.occasion.now();
     let ticket = query.first(TICKET_PARAMETER);
     let visit = Visit { snapshot, inquiry, whereabouts, product, query, ticket, region, now };
