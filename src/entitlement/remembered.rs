@@ -23,9 +23,8 @@ pub(super) type Digest = u128;
 
 /// Grants by the digest of their token. The token itself is not kept: memory may be dumped.
 ///
-/// The digest is AES-GCM's authentication under a random key that nobody sees (NIST SP 800-38D, GMAC): a small part of what
-/// SHA-256 takes for a token of a kilobyte, which is more than the whole answer where the processor does not help. Nobody is
-/// told a digest, so nothing can be learnt of the key, and one nonce will do: whoever makes up a token has a chance of less
+/// The digest is AES-GCM's authentication under a random key that nobody sees (NIST SP 800-38D, GMAC), because it is made with
+/// every request: `load-tests/run --only private` shows what that costs. Nobody is told a digest, so nothing can be learnt of the key, and one nonce will do: whoever makes up a token has a chance of less
 /// than 2^-100 that it has the digest of any that is remembered.
 #[derive(Debug)]
 pub(super) struct Remembered {

@@ -1,5 +1,5 @@
-//! Signatures that were made: the links of one file and one period are equal, and to sign anew with RSA takes as long as a
-//! hundred answers.
+//! Signatures that were made: the links of one file and one period are equal, and a private key's work is the dearest part of
+//! a signed link.
 
 use std::sync::{PoisonError, RwLock};
 
