@@ -60,13 +60,22 @@ impl Snapshot {
     }
 }
 
+/// Redirects without their values, by the number of links, from 1.
+#[derive(Debug)]
+pub struct Redirects {
+    /// That may be kept for a while.
+    pub kept: Box<[Response<()>]>,
+    /// That nobody may keep: they are one client's.
+    pub not_kept: Box<[Response<()>]>,
+}
+
 /// What the configuration says about answers.
 #[derive(Debug)]
 pub struct Settings {
     /// `private, max-age=<ttl>`.
     pub cache_control: HeaderValue,
-    /// Redirects without their values, by the number of links, from 1; made by `redirect::templates`.
-    pub redirects: Box<[Response<()>]>,
+    /// Redirects without their values; made by `redirect::redirects`.
+    pub redirects: Redirects,
     /// How many duplicates follow the chosen mirror's.
     pub alternates: usize,
     /// The public URL without a trailing slash; empty where none is configured: links are relative then.

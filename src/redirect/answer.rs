@@ -15,7 +15,7 @@ use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 use super::accept::{Wanted, wanted};
 use super::body::Body;
 use super::guarded::{self, Passage};
-use super::headers::Description;
+use super::headers::Audience;
 use super::lines::{AVOID, Lines};
 use super::problem::{gone, problem};
 use super::query::Query;
@@ -297,9 +297,9 @@ fn deliver<'s>(
             metadata(documents::head(release.asset(asset)), of)
         }
         Some(pick) => {
-            let description = Description::On(names::linking(snapshot, inquiry));
+            let everybody = Audience::Public(names::linking(snapshot, inquiry));
             let asset = release.asset(asset);
-            let response = headers::redirect(snapshot, inquiry, description, release, asset, &pick);
+            let response = headers::redirect(snapshot, inquiry, everybody, release, asset, &pick);
             let facts = Facts { mirror: Some(pick.mirror), ..about(Outcome::Redirected, of) };
             Answer { response, facts, passage: None }
         }

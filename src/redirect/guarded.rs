@@ -17,7 +17,7 @@ use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 
 use super::answer::{self, Answer, Facts, Inquiry, ask_of};
 use super::body::Body;
-use super::headers::Description;
+use super::headers::Audience;
 use super::lines::Lines;
 use super::query::Query;
 use super::refused;
@@ -124,7 +124,10 @@ pub(super) fn answer<'s>(
         Ok(permitted) => visit.serve(&permitted, meaning),
         Err(refused) => visit.refuse(refused, &meaning),
     };
-    headers::forbid_storing(&mut answer.response);
+    // A redirect is made so.
+    if answer.facts.outcome != Outcome::Redirected {
+        headers::forbid_storing(&mut answer.response);
+    }
     if let Some(passage) = &mut answer.passage {
         (passage.took, passage.shut_out) = (took, shut_out);
     }
@@ -310,13 +313,12 @@ impl<'s> Visit<'_, 's> {
                 (list.write(snapshot, inquiry, release, asset, &ranked), Outcome::Metadata)
             }
             None => {
-                // A tool that follows the description brings its header again, and never a ticket.
-                let description = match self.presented_ticket() {
-                    Some(_) => Description::Nowhere,
-                    None => Description::On(names::linking(snapshot, inquiry)),
+                let audience = match self.presented_ticket() {
+                    Some(_) => Audience::Ticket,
+                    None => Audience::Bearer(names::linking(snapshot, inquiry)),
                 };
                 let response =
-                    headers::redirect(snapshot, inquiry, description, release, release.asset(asset), &pick);
+                    headers::redirect(snapshot, inquiry, audience, release, release.asset(asset), &pick);
                 (response, Outcome::Redirected)
             }
         };

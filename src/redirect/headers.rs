@@ -12,7 +12,7 @@ use crate::catalog::{Asset, Release};
 use crate::links::{LinkFor, LinkMethod};
 use crate::model::AssetIndex;
 use crate::routing::{ALTERNATES_MAX, Mirror, Pick, write_path};
-use crate::snapshot::{HostView, Snapshot};
+use crate::snapshot::{HostView, Redirects, Snapshot};
 
 use super::answer::Inquiry;
 use super::base64::put_base64;
@@ -55,9 +55,14 @@ pub fn url_for(inquiry: &Inquiry<'_>, mirror: &Mirror, release: &Release, asset:
     String::from_utf8_lossy(&url).into_owned()
 }
 
+/// Redirects that say `cache_control`, and such that nobody may keep.
+pub fn redirects(status: StatusCode, cache_control: &HeaderValue) -> Redirects {
+    Redirects { kept: templates(status, cache_control), not_kept: templates(status, &NO_STORE) }
+}
+
 /// Redirects with 1, 2, 3, … links. The values that vary are empty and come first: the mirror's name, and what is
 /// written, in that order.
-pub fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<()>]> {
+fn templates(status: StatusCode, cache_control: &HeaderValue) -> Box<[Response<()>]> {
     let empty = || HeaderValue::from_static("");
     let template = |links: usize| {
         let mut response = Response::new(());
@@ -172,13 +177,15 @@ impl Values<'_> {
     }
 }
 
-/// Whether a redirect says where its Metalink is.
+/// For whom a redirect is. Its Metalink is at this service, by its name on the host that was asked.
 #[derive(Debug, Clone, Copy)]
-pub enum Description<'s> {
-    /// At this service, by its name on this host.
-    On(Option<&'s HostView>),
-    /// It does not: the client could not fetch it.
-    Nowhere,
+pub enum Audience<'s> {
+    /// Everybody.
+    Public(Option<&'s HostView>),
+    /// The bearer of a token, who brings it again for the Metalink. Nobody may keep it.
+    Bearer(Option<&'s HostView>),
+    /// Whoever came with a ticket, which does not do for the Metalink. Nobody may keep it.
+    Ticket,
 }
 
 /// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description). One that is signed has no
@@ -186,7 +193,7 @@ pub enum Description<'s> {
 pub fn redirect(
     snapshot: &Snapshot,
     inquiry: &Inquiry<'_>,
-    description: Description<'_>,
+    audience: Audience<'_>,
     release: &Release,
     asset: &Asset,
     pick: &Pick,
@@ -210,7 +217,8 @@ pub fn redirect(
         values.put(mirror.link_tails[place].as_bytes());
         values.cut_from(start);
     }
-    if let (Description::On(host), false) = (description, values.signed_for.is_some()) {
+    let signed = values.signed_for.is_some();
+    if let (Audience::Public(host) | Audience::Bearer(host), false) = (audience, signed) {
         let start = values.buffer.len();
         values.put_own_url(snapshot, host);
         values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
@@ -218,11 +226,9 @@ pub fn redirect(
     }
 
     // After Location and Digest, what was written are links; the first template has one.
-    let mut response = snapshot.settings.redirects[values.count - 3].clone().map(|()| Body::default());
-    let signed = values.signed_for.is_some();
-    if signed {
-        forbid_storing(&mut response);
-    }
+    let Redirects { kept, not_kept } = &snapshot.settings.redirects;
+    let templates = if matches!(audience, Audience::Public(_)) && !signed { kept } else { not_kept };
+    let mut response = templates[values.count - 3].clone().map(|()| Body::default());
     let mut places = response.headers_mut().values_mut();
     if let Some(name) = places.next() {
         *name = chosen.name_value.clone();

@@ -40,7 +40,7 @@ pub use answer::{Answer, Facts, Inquiry, Occasion, answer, ask_of};
 pub use body::Body;
 pub use exports::hosts_json;
 pub use guarded::Passage;
-pub use headers::templates;
+pub use headers::redirects;
 pub use problem::problem;
 pub use refused::{SESSION_PATH, refusal, status_of};
 pub use resolve::{Found, Meaning, Missing, Target};

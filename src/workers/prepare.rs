@@ -109,7 +109,7 @@ fn settings(config: &Config) -> Settings {
     let cache_control = HeaderValue::from_str(&format!("private, max-age={ttl}"))
         .unwrap_or(HeaderValue::from_static("no-store"));
     Settings {
-        redirects: crate::redirect::templates(config.redirect.status, &cache_control),
+        redirects: crate::redirect::redirects(config.redirect.status, &cache_control),
         cache_control,
         alternates: config.redirect.alternates,
         public_https: public_url.is_some_and(|url| url.starts_with("https:")),
