@@ -129,7 +129,7 @@ impl Public {
             return self.keys.of(issuer).map(Waits::ForKeys);
         }
         let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
-        let delivery = delivery(snapshot, inquiry, facts, passage, issuer)?;
+        let delivery = delivery(snapshot, inquiry, facts, passage)?;
         if self.record_all {
             return Some(Waits::ForRecord(Box::new(delivery)));
         }
@@ -243,19 +243,18 @@ fn delivery(
     inquiry: &Inquiry<'_>,
     facts: &Facts<'_>,
     passage: &Passage,
-    issuer: Option<&str>,
 ) -> Option<Delivery> {
     let ((release, asset), grant) = (facts.asset?, passage.grant.as_deref()?);
     Some(Delivery {
         at: inquiry.occasion.now(),
         product: release.release.id.product.clone(),
         version: release.release.id.version.clone(),
-        asset: release.release.asset(asset).name.to_string(),
+        asset: release.release.asset(asset).name.clone(),
         region: facts.region.map(|id| snapshot.settings.regions[id.index()].clone()),
         mirror: facts.mirror.map(|id| snapshot.mirrors.get(id).name.clone()),
         network: client_network(inquiry.client),
-        issuer: issuer.unwrap_or_default().to_owned(),
-        token_id: grant.token_id.as_deref().map(str::to_owned),
+        issuer: Arc::clone(&snapshot.entitlements.issuers[grant.issuer.index()].name),
+        token_id: grant.token_id.clone(),
         ticket: grant.is_ticket(),
     })
 }

@@ -14,7 +14,7 @@ pub struct Grant {
     /// Whose token it is.
     pub issuer: IssuerId,
     /// What tells it from others, where it says so.
-    pub token_id: Option<Box<str>>,
+    pub token_id: Option<Arc<str>>,
     /// From when on.
     pub valid_from: Timestamp,
     /// Until when.
@@ -78,7 +78,7 @@ impl Grant {
     pub(super) fn of_ticket(issuer: IssuerId, told: Told) -> Self {
         Self {
             issuer,
-            token_id: told.token_id.map(Box::from),
+            token_id: told.token_id.map(Arc::from),
             valid_from: Timestamp::from_millis(i64::MIN),
             valid_until: told.until,
             rights: Rights::Ticket,

@@ -26,7 +26,7 @@ const TRIED_MAX: usize = 10;
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// Its name here.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Its `iss`.
     pub issuer: Box<str>,
     /// One of these has to be in `aud`.
@@ -71,7 +71,7 @@ pub struct Token {
     /// Whose it is.
     pub issuer: IssuerId,
     /// What tells it from others, where it says so.
-    pub token_id: Option<Box<str>>,
+    pub token_id: Option<Arc<str>>,
     /// From when on it is valid, leeway included.
     pub valid_from: Timestamp,
     /// Until when, leeway included.
@@ -153,7 +153,7 @@ fn verify_by(issuer: &Issuer, id: IssuerId, parts: &Parts<'_>, now: Timestamp) -
         ),
         None => Timestamp::from_millis(i64::MIN),
     };
-    let token_id: Option<Box<str>> = match claims.at(&issuer.token_id) {
+    let token_id: Option<Arc<str>> = match claims.at(&issuer.token_id) {
         Some(Value::String(id)) => Some(id.as_str().into()),
         Some(Value::Number(id)) => Some(id.to_string().into()),
         Some(_) => return Err(Denial::MissingClaim),

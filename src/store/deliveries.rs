@@ -6,6 +6,7 @@
 
 mod file;
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::StoreError;
+use crate::catalog::AssetName;
 use crate::config::Audit;
 use crate::model::{Clock, MirrorName, ProductName, RegionName, Timestamp, Version};
 use file::{Durability, RecordFile};
@@ -43,7 +45,8 @@ pub struct Delivery {
     /// Which version.
     pub version: Version,
     /// Which file.
-    pub asset: String,
+    #[serde(serialize_with = "as_text")]
+    pub asset: AssetName,
     /// The client's region, where it is known.
     pub region: Option<RegionName>,
     /// The mirror that it was sent to; `None`: a list of several was given.
@@ -51,15 +54,15 @@ pub struct Delivery {
     /// The client's network: never the whole address.
     pub network: IpNet,
     /// Whose token it was.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// The token's id, where it has one.
-    pub token_id: Option<String>,
+    pub token_id: Option<Arc<str>>,
     /// It came with a ticket that was exchanged for the token.
     pub ticket: bool,
 }
 
-fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
+fn as_text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// One line.

@@ -57,12 +57,12 @@ fn delivery(asset: &str) -> Delivery {
         at: Timestamp::parse_rfc3339("2026-11-21T10:00:00Z").unwrap(),
         product: ProductName::new("agent").unwrap(),
         version: Version::parse("1.2").unwrap(),
-        asset: asset.to_owned(),
+        asset: AssetName::new(asset),
         region: None,
         mirror: Some(MirrorName::new("fra").unwrap()),
         network: "192.0.2.0/24".parse().unwrap(),
-        issuer: "ci".to_owned(),
-        token_id: Some("run-7".to_owned()),
+        issuer: "ci".into(),
+        token_id: Some("run-7".into()),
         ticket: false,
     }
 }
