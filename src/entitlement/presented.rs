@@ -52,6 +52,12 @@ impl<'a> Presented<'a> {
 
 /// As bytes: a token that is remembered is found without reading it.
 fn token(line: &[u8]) -> Option<Cow<'_, [u8]>> {
+    // As nearly all write it.
+    if let Some(token @ [first, .., last]) = line.strip_prefix(b"Bearer ")
+        && !(first.is_ascii_whitespace() || last.is_ascii_whitespace())
+    {
+        return Some(token.into());
+    }
     let (scheme, rest) = parted(line, b' ')?;
     let rest = rest.trim_ascii();
     if scheme.eq_ignore_ascii_case(b"bearer") {
