@@ -1,10 +1,11 @@
 //! Tokens that were verified, by a digest, so that a signature is verified once and not with every request.
 
 use std::array;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
+use highway::{HighwayHash, HighwayHasher, Key};
 use rustc_hash::FxHashMap;
 
 use super::Grant;
@@ -23,37 +24,28 @@ pub(super) type Digest = u128;
 
 /// Grants by the digest of their token. The token itself is not kept: memory may be dumped.
 ///
-/// The digest is AES-GCM's authentication under a random key that nobody sees (NIST SP 800-38D, GMAC), because it is made with
-/// every request: `load-tests/run --only private` shows what that costs. Nobody is told a digest, so nothing can be learnt of the key, and one nonce will do: whoever makes up a token has a chance of less
-/// than 2^-100 that it has the digest of any that is remembered.
-#[derive(Debug)]
+/// The digest is a HighwayHash (Alakuijala, Cox and Wassenberg, arXiv:1612.06257) under a random key that nobody sees: it
+/// is made with every request, and `load-tests/run --only private` shows what that costs. Nobody is told a digest, so that
+/// whoever makes up a token can but guess, one request at a time, and 128 bits are too many to guess.
 pub(super) struct Remembered {
-    key: LessSafeKey,
+    key: Key,
     shards: [Shard; SHARDS],
 }
 
 impl Remembered {
     /// Nothing yet, under a new key.
     pub(super) fn new() -> Self {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes)
-            .expect("the system's source of randomness does not fail once the library is up");
-        let key = UnboundKey::new(&AES_256_GCM, &bytes).expect("the key has the algorithm's length");
-        Self { key: LessSafeKey::new(key), shards: array::from_fn(|_| Shard::default()) }
+        Self { key: Key(array::from_fn(|_| random())), shards: array::from_fn(|_| Shard::default()) }
     }
 
     /// What a token is remembered by.
     pub(super) fn digest(&self, token: &[u8]) -> Digest {
-        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(token), &mut []);
-        let tag = tag.expect("a token is shorter than what AES-GCM takes");
-        let mut bytes = [0; size_of::<Digest>()];
-        bytes.copy_from_slice(tag.as_ref());
-        Digest::from_ne_bytes(bytes)
+        let [low, high] = HighwayHasher::new(self.key).hash128(token);
+        Digest::from(high) << 64 | Digest::from(low)
     }
 
     fn shard(&self, digest: Digest) -> &Shard {
-        &self.shards[(digest >> 64) as usize % SHARDS]
+        &self.shards[digest as usize % SHARDS]
     }
 
     /// What was found of a token before. It may have expired since.
@@ -73,4 +65,17 @@ impl Remembered {
         }
         shard.insert(digest, Arc::clone(grant));
     }
+}
+
+/// Without the key.
+impl fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remembered").finish_non_exhaustive()
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; size_of::<u64>()];
+    rand::fill(&mut bytes).expect("the system's source of randomness does not fail once the library is up");
+    u64::from_ne_bytes(bytes)
 }
