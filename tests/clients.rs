@@ -14,6 +14,8 @@ mod people;
 mod place;
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/python.rs"]
+mod python;
 #[path = "support/s3_server.rs"]
 mod s3_server;
 #[path = "support/site.rs"]

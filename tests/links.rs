@@ -9,6 +9,8 @@ mod libraries;
 mod nginx;
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/python.rs"]
+mod python;
 #[path = "links/redirect.rs"]
 mod redirect;
 #[path = "links/refusals.rs"]

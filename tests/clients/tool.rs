@@ -1,10 +1,9 @@
 //! The tools, and how each is told of a token.
 
-use std::path::PathBuf;
-
 use data_encoding::BASE64;
 
 use crate::place::{ARCHIVE, Desk, PACKAGE, WHEEL};
+use crate::python::python;
 
 /// How a token comes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,52 +38,29 @@ pub struct Tool {
     pub call: fn(Way, &Errand<'_>) -> Call,
 }
 
+impl Tool {
+    const fn new(name: &'static str, how: [&'static str; 4], call: fn(Way, &Errand<'_>) -> Call) -> Self {
+        Self { name, file: ARCHIVE, how, call }
+    }
+
+    const fn fetching(self, file: &'static str) -> Self {
+        Self { file, ..self }
+    }
+}
+
+const WGET: [&str; 4] = ["`--header`", "`--user`, `--password`", "`~/.netrc`", "yes"];
+
 pub const TOOLS: [Tool; 10] = [
-    Tool { name: "curl", file: ARCHIVE, how: ["`-H`", "`-u`", "`-n`", "yes"], call: curl },
-    Tool {
-        name: "wget",
-        file: ARCHIVE,
-        how: ["`--header`", "`--user`, `--password`", "`~/.netrc`", "yes"],
-        call: wget,
-    },
-    Tool {
-        name: "wget2",
-        file: ARCHIVE,
-        how: ["`--header`", "`--user`, `--password`", "`~/.netrc`", "yes"],
-        call: wget2,
-    },
-    Tool {
-        name: "aria2",
-        file: ARCHIVE,
-        how: ["`--header`", "`--http-user`, `--http-passwd`", "`~/.netrc`", "yes"],
-        call: aria2,
-    },
-    Tool {
-        name: "Python's requests",
-        file: ARCHIVE,
-        how: ["`headers=`", "`auth=`", "`~/.netrc`", "yes"],
-        call: requests,
-    },
-    Tool {
-        name: "Python's urllib",
-        file: ARCHIVE,
-        how: ["`headers=`", "`HTTPBasicAuthHandler`", "", "yes"],
-        call: urllib,
-    },
-    Tool {
-        name: "Perl's HTTP::Tiny",
-        file: ARCHIVE,
-        how: ["`headers =>`", "in the URL", "", "yes"],
-        call: perl,
-    },
-    Tool { name: "Node's fetch", file: ARCHIVE, how: ["`headers:`", "`headers:`", "", "yes"], call: node },
-    Tool {
-        name: "pip (a wheel's URL)",
-        file: WHEEL,
-        how: ["", "in the URL", "`~/.netrc`", "yes"],
-        call: pip,
-    },
-    Tool { name: "apt", file: PACKAGE, how: ["", "in the URL", "`auth.conf`", ""], call: apt },
+    Tool::new("curl", ["`-H`", "`-u`", "`-n`", "yes"], curl),
+    Tool::new("wget", WGET, wget),
+    Tool::new("wget2", WGET, wget2),
+    Tool::new("aria2", ["`--header`", "`--http-user`, `--http-passwd`", "`~/.netrc`", "yes"], aria2),
+    Tool::new("Python's requests", ["`headers=`", "`auth=`", "`~/.netrc`", "yes"], requests),
+    Tool::new("Python's urllib", ["`headers=`", "`HTTPBasicAuthHandler`", "", "yes"], urllib),
+    Tool::new("Perl's HTTP::Tiny", ["`headers =>`", "in the URL", "", "yes"], perl),
+    Tool::new("Node's fetch", ["`headers:`", "`headers:`", "", "yes"], node),
+    Tool::new("pip (a wheel's URL)", ["", "in the URL", "`~/.netrc`", "yes"], pip).fetching(WHEEL),
+    Tool::new("apt", ["", "in the URL", "`auth.conf`", ""], apt).fetching(PACKAGE),
 ];
 
 fn call(program: &str, before: &[&str], token: &[String], url: &str) -> Call {
@@ -191,14 +167,6 @@ const answer = await fetch(url, { headers });
 if (!answer.ok) throw new Error(String(answer.status));
 (await import("node:fs")).writeFileSync("got", Buffer.from(await answer.arrayBuffer()));
 "#;
-
-/// The Python that has requests and pip: `tests/run` makes it, or says where it is.
-fn python() -> String {
-    let made = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".cache/python-signers/bin/python3");
-    let python = std::env::var_os("WAYPOST_TEST_PYTHON").map_or(made, PathBuf::from);
-    assert!(python.is_file(), "{} is missing: run tests/run, which makes it", python.display());
-    python.into_os_string().into_string().unwrap()
-}
 
 fn script(way: Way, errand: &Errand<'_>) -> [String; 2] {
     if way == Way::File {

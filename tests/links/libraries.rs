@@ -1,7 +1,7 @@
 //! The vendors' libraries, run from Python, sign the same.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use waypost::catalog::encode_path;
@@ -9,18 +9,10 @@ use waypost::config::SignKind;
 use waypost::links::LinkMethod;
 
 use crate::process::run;
+use crate::python::python;
 use crate::{KEY, NAMES, NOW, Secrets, UNTIL, signed, signer};
 
 const METHODS: [(&str, LinkMethod); 2] = [("GET", LinkMethod::Get), ("HEAD", LinkMethod::Head)];
-
-/// The Python that has the libraries: `tests/run` makes it, or says where it is.
-fn python() -> String {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let made = here.join(".cache/python-signers/bin/python3");
-    let python = std::env::var_os("WAYPOST_TEST_PYTHON").map_or(made, PathBuf::from);
-    assert!(python.is_file(), "{} is missing: run tests/run, which makes it", python.display());
-    python.into_os_string().into_string().unwrap()
-}
 
 async fn signers(order: &str, path: &Path) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/links/signers.py");

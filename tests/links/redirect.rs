@@ -1,10 +1,13 @@
 //! Redirects lead to signed links, each mirror's by its own key, however a signer writes the path.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use waypost::config::{Config, Mirror};
 use waypost::links::{LinkFor, LinkMethod, Signer};
 use waypost::model::Timestamp;
 use waypost::redirect::{Body, Inquiry, answer};
+use waypost::snapshot::Snapshot;
 
 use crate::world::{Product, Published, config, snapshot};
 use crate::{KEY, NOW, Secrets};
@@ -19,6 +22,12 @@ const TOOL: Product = Product {
         held_only_by: &[],
     }],
 };
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(NOW as i64 * 1000)
+}
 
 /// A mirror that wants the path in another form is the nearest, before two that take it as it is.
 fn site(secrets: &Secrets) -> Config {
@@ -67,24 +76,18 @@ fn every_link_of_a_redirect_is_signed_by_its_own_mirror_whatever_form_the_one_be
     let secrets = Secrets::new();
     let config = site(&secrets);
     let snapshot = snapshot(&config, &[TOOL], &[]);
-    let now = Timestamp::from_millis(NOW as i64 * 1000);
     for path in ["tool/1.8+b2/a+b@c.tar.gz", "tool/1.8+b2/plain.txt"] {
-        let inquiry = Inquiry {
-            method: &Method::GET,
-            uri: &format!("/{path}").parse::<Uri>().unwrap(),
-            headers: &HeaderMap::new(),
-            client: "10.1.2.3".parse().unwrap(),
-            https: true,
-            occasion: &now,
-        };
-        let told = answer(&snapshot, &inquiry);
-        let headers = told.response.headers();
+        let told = ask(&snapshot, &Method::GET, &format!("/{path}"));
+        let headers = told.headers();
         let links = headers.get_all(header::LINK).iter().map(|value| value.to_str().unwrap());
         let links: Vec<_> = links.collect();
-        assert!(!links.iter().any(|link| link.contains("describedby")), "wget2 cannot read it: {links:?}");
+        assert!(
+            !links.iter().any(|link| link.contains("describedby")),
+            "wget2 would ask for ever where one of them is refused: {links:?}"
+        );
         let duplicates: Vec<_> =
             links.into_iter().filter(|link| link.contains("rel=duplicate")).map(url).collect();
-        let link = LinkFor { method: LinkMethod::Get, client: Some(inquiry.client), now };
+        let link = LinkFor { method: LinkMethod::Get, client: Some(CLIENT), now: now() };
         let signed = |mirror: &Mirror| {
             let mut url = format!("{}{path}", mirror.url).into_bytes();
             Signer::load(mirror.sign.as_ref().unwrap()).unwrap().sign(&mut url, 0, &link);
@@ -98,18 +101,21 @@ fn every_link_of_a_redirect_is_signed_by_its_own_mirror_whatever_form_the_one_be
     }
 }
 
-fn asked(method: &Method, path: &str) -> Response<Body> {
-    let secrets = Secrets::new();
-    let snapshot = snapshot(&site(&secrets), &[TOOL], &[]);
+fn ask(snapshot: &Snapshot, method: &Method, path: &str) -> Response<Body> {
     let inquiry = Inquiry {
         method,
         uri: &path.parse::<Uri>().unwrap(),
         headers: &HeaderMap::new(),
-        client: "10.1.2.3".parse().unwrap(),
+        client: CLIENT,
         https: true,
-        occasion: &Timestamp::from_millis(NOW as i64 * 1000),
+        occasion: &now(),
     };
-    answer(&snapshot, &inquiry).response
+    answer(snapshot, &inquiry).response
+}
+
+fn asked(method: &Method, path: &str) -> Response<Body> {
+    let secrets = Secrets::new();
+    ask(&snapshot(&site(&secrets), &[TOOL], &[]), method, path)
 }
 
 #[test]

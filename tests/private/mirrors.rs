@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use url::{Position, Url};
 use waypost::workers::report::Topic;
 
-use crate::nginx::Nginx;
+use crate::nginx::{Nginx, secure_link};
 use crate::private::{AGENT, ALL, SECRET, SECRET_FILE, bearer, token};
 use crate::s3_server::{self, S3Server};
 use crate::site::{Answer, Behaviour, Builder, EU, Site, ask, own_address};
@@ -19,22 +19,17 @@ const FILE: &str = "agent/1.0/agent.tar.gz";
 const BYTES: &[u8] = b"for customers";
 const LINK_SECRET: &str = "5c0c2f6f7a3e4d1b9a8877665544332211ffeeddccbbaa99";
 /// A sample every half second, and no full pass while a test runs.
-const OFTEN: &str = "[verify]\nrecheck = \"30s\"\nbudget = \"1PiB\"\n";
+pub const OFTEN: &str = "[verify]\nrecheck = \"30s\"\nbudget = \"1PiB\"\n";
 
-/// nginx as in deploy/nginx-signed-mirror.conf, with one secret; it would list its folders to whoever may see them.
+/// It would list its folders to whoever may see them.
 async fn signed_nginx() -> Nginx {
-    let lines = format!(
-        "autoindex on; secure_link $arg_md5,$arg_expires;
-         secure_link_md5 \"$secure_link_expires$uri {LINK_SECRET}\";
-         if ($secure_link = \"\") {{ return 403; }}
-         if ($secure_link = \"0\") {{ return 410; }}"
-    );
+    let lines = format!("autoindex on; {}", secure_link(LINK_SECRET));
     let nginx = Nginx::start_with(own_address(), None, &lines).await;
     put(&nginx.files(), FILE, BYTES);
     nginx
 }
 
-fn put(root: &Path, path: &str, bytes: &[u8]) {
+pub fn put(root: &Path, path: &str, bytes: &[u8]) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
@@ -60,7 +55,7 @@ async fn download(site: &Site) -> Answer {
     site.request(Method::GET, &path, &[("x-forwarded-for", EU), ("authorization", &bearer)]).await
 }
 
-async fn until_given(site: &Site) -> Answer {
+pub async fn until_given(site: &Site) -> Answer {
     site.until("it is given out", async || Some(download(site).await).filter(|answer| answer.status == 302))
         .await
 }
@@ -71,7 +66,7 @@ async fn fetch(url: &Url) -> Answer {
     ask(stream, Method::GET, &url[Position::BeforePath..Position::AfterQuery], &[]).await
 }
 
-async fn metric(site: &Site, name: &str, label: &str, value: &str) -> f64 {
+pub async fn metric(site: &Site, name: &str, label: &str, value: &str) -> f64 {
     let text = site.admin("/metrics").await;
     let wanted = format!("{label}=\"{value}\"");
     let of = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(&wanted);

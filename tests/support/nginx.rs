@@ -51,6 +51,8 @@ pub struct Request {
     pub user_agent: String,
     /// The `Authorization` header; `-` where there was none.
     pub authorization: String,
+    /// The `Referer` header; `-` where there was none.
+    pub referer: String,
 }
 
 pub struct Nginx {
@@ -136,9 +138,19 @@ impl Nginx {
     }
 }
 
+/// Lines of a server that gives its files to signed links alone: as in deploy/nginx-signed-mirror.conf, with one secret.
+pub fn secure_link(secret: &str) -> String {
+    format!(
+        "secure_link $arg_md5,$arg_expires;
+         secure_link_md5 \"$secure_link_expires$uri {secret}\";
+         if ($secure_link = \"\") {{ return 403; }}
+         if ($secure_link = \"0\") {{ return 410; }}"
+    )
+}
+
 fn request(line: &str) -> Request {
     let fields: Vec<&str> = line.split('\t').collect();
-    let [status, method, path, sent, range, user_agent, authorization] = fields[..] else {
+    let [status, method, path, sent, range, user_agent, authorization, referer] = fields[..] else {
         panic!("not a line of the access log: {line}")
     };
     Request {
@@ -149,6 +161,7 @@ fn request(line: &str) -> Request {
         range: range.to_owned(),
         user_agent: user_agent.to_owned(),
         authorization: authorization.to_owned(),
+        referer: referer.to_owned(),
     }
 }
 
@@ -186,9 +199,10 @@ pid nginx.pid;
 error_log error.log notice;
 events {{ worker_connections 256; }}
 http {{
-    log_format fields escape=none "$status\t$request_method\t$uri\t$body_bytes_sent\t$bytes_asked\t$http_user_agent\t$authorization";
+    log_format fields escape=none "$status\t$request_method\t$uri\t$body_bytes_sent\t$bytes_asked\t$http_user_agent\t$authorization\t$referer";
     map $http_range $bytes_asked {{ "" "-"; default $http_range; }}
     map $http_authorization $authorization {{ "" "-"; default $http_authorization; }}
+    map $http_referer $referer {{ "" "-"; default $http_referer; }}
     map $http_user_agent $rate {{ "{SLOW}" 128k; default 0; }}
     access_log access.log fields;
     client_body_temp_path body;
