@@ -18,9 +18,13 @@ mod process;
 mod python;
 #[path = "support/s3_server.rs"]
 mod s3_server;
+#[path = "clients/segments.rs"]
+mod segments;
 #[path = "support/site.rs"]
 mod site;
 #[path = "support/tokens.rs"]
 mod tokens;
 #[path = "clients/tool.rs"]
 mod tool;
+#[path = "clients/wget2.rs"]
+mod wget2;

@@ -188,8 +188,11 @@ pub enum Audience<'s> {
     Ticket,
 }
 
-/// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description). One that is signed has no
-/// description: wget2 follows it, reads `&amp;` in signed URLs as it stands, and asks the mirror for that again and again.
+/// A redirect to the chosen mirror (RFC 6249 for the duplicates, the digest and the description).
+///
+/// wget2 is the tool that goes by the description, and it decides when there is one: not to who came with a ticket, which does
+/// not go along; not where links are signed, because it asks a mirror that refuses one of a list's links for ever; and none to
+/// itself where it is relative for want of a public URL, because it takes that for a host's name.
 pub fn redirect(
     snapshot: &Snapshot,
     inquiry: &Inquiry<'_>,
@@ -218,7 +221,8 @@ pub fn redirect(
         values.cut_from(start);
     }
     let signed = values.signed_for.is_some();
-    if let (Audience::Public(host) | Audience::Bearer(host), false) = (audience, signed) {
+    let described = !signed && (!snapshot.settings.public_url.is_empty() || !follows_links(inquiry.headers));
+    if let (Audience::Public(host) | Audience::Bearer(host), true) = (audience, described) {
         let start = values.buffer.len();
         values.put_own_url(snapshot, host);
         values.put(b".meta4>; rel=describedby; type=\"application/metalink4+xml\"");
@@ -234,7 +238,8 @@ pub fn redirect(
         *name = chosen.name_value.clone();
     }
     values.fill(places);
-    if signed && follows_links(inquiry.headers) {
+    // It tells the mirror in `Referer` by which URL it came to a link, and a ticket is a part of that.
+    if (signed || matches!(audience, Audience::Ticket)) && follows_links(inquiry.headers) {
         response.headers_mut().remove(LINK);
     }
     response

@@ -15,6 +15,7 @@ use super::answer::Inquiry;
 use super::body::Body;
 use super::exports::{Everything, releases_json};
 use super::headers::{own_url, url_for};
+use super::tools::follows_links;
 
 /// Most mirrors of a list: nobody tries more, and answers stay small.
 pub const LISTED_MAX: usize = 50;
@@ -130,6 +131,9 @@ pub fn mirrors_json(
 }
 
 /// Metalink 4 (RFC 5854) with size, hashes and the client's mirrors. The canonical URL is listed last: it always works.
+///
+/// wget2 takes what stands in `<url>` for the URL, whatever XML says of `&amp;`, and would ask the mirror for that again and
+/// again. It is given URLs as they are: no XML, but what it reads.
 pub fn metalink(
     snapshot: &Snapshot,
     inquiry: &Inquiry<'_>,
@@ -149,16 +153,17 @@ pub fn metalink(
     if let Some(sha512) = &asset.sha512 {
         let _ = writeln!(xml, "    <hash type=\"sha-512\">{sha512}</hash>");
     }
+    let written = |url: String| if follows_links(inquiry.headers) { url } else { escape(&url) };
     for (priority, id) in (1..).zip(ranked) {
         let mirror = snapshot.mirrors.get(*id);
         let location = mirror.country.map(|c| format!(" location=\"{}\"", c.as_str().to_ascii_lowercase()));
-        let url = url_for(inquiry, mirror, release, asset);
+        let url = written(url_for(inquiry, mirror, release, asset));
         let location = location.unwrap_or_default();
-        let _ = writeln!(xml, "    <url{location} priority=\"{priority}\">{}</url>", escape(&url));
+        let _ = writeln!(xml, "    <url{location} priority=\"{priority}\">{url}</url>");
     }
     if !snapshot.settings.public_url.is_empty() {
-        let canonical = own_url(snapshot, None, release, asset);
-        let _ = writeln!(xml, "    <url priority=\"999999\">{}</url>", escape(&canonical));
+        let canonical = written(own_url(snapshot, None, release, asset));
+        let _ = writeln!(xml, "    <url priority=\"999999\">{canonical}</url>");
     }
     xml.push_str("  </file>\n</metalink>\n");
     ok(snapshot, "application/metalink4+xml", xml)

@@ -35,7 +35,7 @@ const FORGETFUL: [&str; 13] = [
 const REPEATING: [&str; 5] = ["wget/", "wget2/", "aria2/", "python-urllib/", "http-tiny/"];
 
 /// Whether the tool goes by a redirect's links rather than by its `Location`: wget2, which takes the signature of such a link
-/// for a part of the file's name, and does not resume it.
+/// for a part of the file's name, does not resume it, and tells the mirror in `Referer` whence it came.
 pub fn follows_links(headers: &HeaderMap) -> bool {
     let agent = headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     agent.starts_with(b"wget2/")

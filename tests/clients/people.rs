@@ -1,7 +1,9 @@
 //! What people and package managers do beside a plain download: the page that takes a token (curl plays the browser), a look
 //! before the download, and what to do when one is told that a tool will not do.
 
-use crate::place::{ARCHIVE, Desk, Mirrors, Place};
+use crate::place::{ARCHIVE, Desk, Mirrors, Place, WHEEL};
+use crate::python::python;
+use crate::site::sha256;
 use crate::tokens::token;
 
 const BROWSER: [&str; 6] = [
@@ -89,4 +91,30 @@ async fn a_tool_that_nobody_knows_is_sent_to_a_bucket_only_where_there_is_nothin
         assert!(desk.has(place.bytes(ARCHIVE)));
         assert_eq!(place.redirected_to(from).await, 1.0, "{mirrors:?}");
     }
+}
+
+/// There is no package index: a requirement that names its URL and its digest needs none.
+#[tokio::test]
+async fn pip_takes_a_requirement_with_a_url_and_checks_its_digest() {
+    let (place, desk) = (Place::start(Mirrors::Both).await, Desk::new());
+    let url = place.stable(WHEEL);
+    let (address, _) = url["http://".len()..].split_once(':').unwrap();
+    desk.write(".netrc", &format!("machine {address} login x password {}\n", token()));
+    let pip = [
+        "-m",
+        "pip",
+        "download",
+        "--isolated",
+        "--no-input",
+        "--no-deps",
+        "--no-cache-dir",
+        "--require-hashes",
+    ];
+    let python = python();
+    for (digest, right) in [(sha256(b"another"), false), (sha256(place.bytes(WHEEL)), true)] {
+        desk.write("requirements.txt", &format!("agent @ {url} --hash=sha256:{digest}\n"));
+        let ended = desk.run(&python, &[&pip[..], &["-d", "got", "-r", "requirements.txt"]].concat()).await;
+        assert_eq!(ended.status.success(), right, "{ended:#?}");
+    }
+    assert_eq!(std::fs::read(desk.path().join("got").join(WHEEL)).unwrap(), place.bytes(WHEEL));
 }

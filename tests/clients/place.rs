@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::nginx::{Nginx, Request, free_port};
+use crate::nginx::{Nginx, Request, SLOW, secure_link};
 use crate::process::{self, Ended};
 use crate::s3_server::{self, S3Server};
 use crate::site::{Site, own_address, sha256};
@@ -14,6 +14,8 @@ use crate::tokens::{SECRET, tables};
 pub const LINK_SECRET: &str = "5c0c2f6f7a3e4d1b9a8877665544332211ffeeddccbbaa99";
 /// The release's files.
 pub const ARCHIVE: &str = "agent-1.0-linux-amd64.tar.gz";
+/// Large enough for four of aria2's segments.
+pub const IMAGE: &str = "agent-1.0.img";
 pub const WHEEL: &str = "agent-1.0-py3-none-any.whl";
 pub const PACKAGE: &str = "agent_1.0_all.deb";
 
@@ -21,14 +23,32 @@ pub const PACKAGE: &str = "agent_1.0_all.deb";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirrors {
     Nginx,
+    /// Two of these.
+    Pair,
+    /// Two without signatures, that say `private = true`.
+    Private,
     S3,
     /// The bucket is the nearer one.
     Both,
 }
 
+impl Mirrors {
+    fn nginx(self) -> &'static [&'static str] {
+        match self {
+            Self::Nginx | Self::Both => &["nginx"],
+            Self::Pair | Self::Private => &["nginx", "other"],
+            Self::S3 => &[],
+        }
+    }
+
+    fn has_bucket(self) -> bool {
+        matches!(self, Self::S3 | Self::Both)
+    }
+}
+
 pub struct Place {
     pub site: Site,
-    nginx: Option<Nginx>,
+    nginx: Vec<Nginx>,
     _store: Option<S3Server>,
     files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -36,17 +56,21 @@ pub struct Place {
 impl Place {
     pub async fn start(mirrors: Mirrors) -> Self {
         let files = files().await;
-        let (mut nginx, mut store, mut text) = (None, None, String::new());
-        if mirrors != Mirrors::S3 {
-            let mirror = signed_nginx(&files).await;
+        let (mut nginx, mut store, mut text) = (Vec::new(), None, String::new());
+        for name in mirrors.nginx() {
+            let (lines, promise) = match mirrors {
+                Mirrors::Private => (String::new(), "private = true"),
+                _ => (signed_lines(), "sign = { kind = \"secure_link\", secret_file = \"link.secret\" }"),
+            };
+            let mirror = Nginx::start_with(own_address(), None, &lines).await;
+            put(&mirror.files().join("agent/1.0"), &files);
             text += &format!(
-                "[[mirror]]\nname = \"nginx\"\nurl = {:?}\nregion = \"us\"\n\
-                 sign = {{ kind = \"secure_link\", secret_file = \"link.secret\" }}\n",
+                "[[mirror]]\nname = {name:?}\nurl = {:?}\nregion = \"us\"\n{promise}\n",
                 mirror.url()
             );
-            nginx = Some(mirror);
+            nginx.push(mirror);
         }
-        if mirrors != Mirrors::Nginx {
+        if mirrors.has_bucket() {
             let bucket = S3Server::start().await;
             put(&bucket.object("agent/1.0"), &files);
             text += &format!(
@@ -59,11 +83,7 @@ impl Place {
         let here = "[[client_network]]\ncidr = \"127.0.0.0/8\"\nregion = \"eu\"\n\
                     [[channel]]\nname = \"stable\"\nready = \"all\"\n";
         let published: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &**bytes)).collect();
-        // wget2 follows no link to a list without a host: the service has to know its own name ahead.
-        let address = free_port(own_address());
         let site = Site::builder()
-            .server(&format!("public_url = \"http://{address}\""))
-            .amend(move |config| config.server.listen = vec![address])
             .release("agent", "1.0", &published, &["stable"])
             .file("issuer.key", SECRET)
             .file("link.secret", LINK_SECRET)
@@ -90,13 +110,9 @@ impl Place {
         desk.run("curl", &["-fsS", "-H", &header, &url]).await.ok().trim().to_owned()
     }
 
-    pub fn nginx(&self) -> &Nginx {
-        self.nginx.as_ref().expect("this place has one")
-    }
-
     /// What clients, not the service, have asked nginx for.
     pub fn asked(&self) -> Vec<Request> {
-        let mut asked = self.nginx().requests();
+        let mut asked: Vec<_> = self.nginx.iter().flat_map(Nginx::requests).collect();
         asked.retain(|request| !request.user_agent.starts_with("waypost"));
         asked
     }
@@ -105,6 +121,13 @@ impl Place {
     pub async fn until_asked(&self, before: usize) -> Vec<Request> {
         process::until("nginx was asked", async || self.asked().len() > before).await;
         self.asked().split_off(before)
+    }
+
+    /// One of the nginx mirrors dies as soon as each of them is answering the slow client.
+    pub async fn kill_when_all_serve(&mut self, which: usize) {
+        let serves = |nginx: &Nginx| nginx.complaints().contains(&format!("matches \"{SLOW}\""));
+        process::until("every mirror serves", async || self.nginx.iter().all(serves)).await;
+        self.nginx[which].kill().await;
     }
 
     /// How many clients were redirected to a mirror.
@@ -164,17 +187,10 @@ impl Desk {
     }
 }
 
-/// As in deploy/nginx-signed-mirror.conf, with one secret.
-async fn signed_nginx(files: &[(&str, Vec<u8>)]) -> Nginx {
-    let lines = format!(
-        "secure_link $arg_md5,$arg_expires;
-         secure_link_md5 \"$secure_link_expires$uri {LINK_SECRET}\";
-         if ($secure_link = \"\") {{ return 403; }}
-         if ($secure_link = \"0\") {{ return 410; }}"
-    );
-    let nginx = Nginx::start_with(own_address(), None, &lines).await;
-    put(&nginx.files().join("agent/1.0"), files);
-    nginx
+/// A mirror that signs, and says in its log at once that [`SLOW`] came.
+fn signed_lines() -> String {
+    let rate = format!("if ($http_user_agent ~ {SLOW}) {{ set $limit_rate 512k; }}");
+    format!("{} rewrite_log on; limit_rate_after 0; {rate}", secure_link(LINK_SECRET))
 }
 
 fn put(folder: &Path, files: &[(&str, Vec<u8>)]) {
@@ -197,7 +213,8 @@ with zipfile.ZipFile("made.whl", "w") as wheel:
 
 /// An archive, a wheel, and a repository for apt: it looks at the package's digest alone.
 async fn files() -> Vec<(&'static str, Vec<u8>)> {
-    let archive: Vec<u8> = (0..300_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes = |length: u32| (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let (archive, image): (Vec<u8>, Vec<u8>) = (bytes(300_000), bytes(4 << 20));
     let package = b"what stands for a package".to_vec();
     let desk = Desk::new();
     desk.run("python3", &["-I", "-c", MAKE_WHEEL]).await.ok();
@@ -212,6 +229,7 @@ async fn files() -> Vec<(&'static str, Vec<u8>)> {
         format!("Suite: stable\nSHA256:\n {} {} Packages\n", sha256(packages.as_bytes()), packages.len());
     vec![
         (ARCHIVE, archive),
+        (IMAGE, image),
         (WHEEL, wheel),
         (PACKAGE, package),
         ("Packages", packages.into_bytes()),
