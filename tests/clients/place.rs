@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::nginx::{Nginx, Request, SLOW, secure_link};
+use crate::nginx::{LINK_SECRET, Nginx, Request, SLOW, secure_link};
 use crate::process::{self, Ended};
 use crate::s3_server::{self, S3Server};
 use crate::site::{Site, own_address, sha256};
 use crate::tokens::{SECRET, tables};
 
-pub const LINK_SECRET: &str = "5c0c2f6f7a3e4d1b9a8877665544332211ffeeddccbbaa99";
 /// The release's files.
 pub const ARCHIVE: &str = "agent-1.0-linux-amd64.tar.gz";
 /// Large enough for four of aria2's segments.
@@ -190,7 +189,7 @@ impl Desk {
 /// A mirror that signs, and says in its log at once that [`SLOW`] came.
 fn signed_lines() -> String {
     let rate = format!("if ($http_user_agent ~ {SLOW}) {{ set $limit_rate 512k; }}");
-    format!("{} rewrite_log on; limit_rate_after 0; {rate}", secure_link(LINK_SECRET))
+    format!("{} rewrite_log on; limit_rate_after 0; {rate}", secure_link())
 }
 
 fn put(folder: &Path, files: &[(&str, Vec<u8>)]) {

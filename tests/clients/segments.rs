@@ -32,3 +32,22 @@ async fn aria2_outlives_a_signed_mirror_of_a_metalink() {
     a_mirror_dies(0, ".meta4").await;
     a_mirror_dies(1, ".meta4").await;
 }
+
+/// A bucket and an nginx: each link is signed by its own mirror's key.
+#[tokio::test]
+async fn aria2_takes_segments_from_mirrors_that_sign_in_different_ways() {
+    for list in ["?ticket=", ".meta4?ticket="] {
+        let (place, desk) = (Place::start(Mirrors::Both).await, Desk::new());
+        let url = place.ticket(IMAGE, &token()).await.replace("?ticket=", list);
+        let said = desk.run("aria2c", &[&PLAIN[..], &SEGMENTS, &[&url]].concat()).await.ok();
+        assert!(said.contains("Verification finished successfully"), "{said}");
+        assert!(desk.has(place.bytes(IMAGE)), "{said}");
+        let parts = place.until_asked(0).await;
+        assert!(parts.iter().all(|part| part.status == 206), "{parts:?}");
+        let by_nginx: u64 = parts.iter().map(|part| part.sent).sum();
+        assert!(
+            by_nginx > 0 && by_nginx < place.bytes(IMAGE).len() as u64,
+            "the bucket gave the rest: {parts:?}"
+        );
+    }
+}

@@ -27,6 +27,14 @@ async fn wget2_reads_a_list_of_signed_links_and_checks_the_digest() {
 }
 
 #[tokio::test]
+async fn wget2_reads_a_list_of_presigned_links() {
+    let (place, desk) = (Place::start(Mirrors::S3).await, Desk::new());
+    let list = place.ticket(ARCHIVE, &token()).await.replace("?ticket=", ".meta4?ticket=");
+    desk.run("wget2", &["--tries=1", &list]).await.ok();
+    assert_eq!(fs::read(desk.path().join(ARCHIVE)).unwrap(), place.bytes(ARCHIVE));
+}
+
+#[tokio::test]
 async fn everybody_else_is_given_a_list_that_is_xml() {
     let (place, desk) = (Place::start(Mirrors::Pair).await, Desk::new());
     let (bearer, url) =

@@ -10,20 +10,19 @@ use tokio::net::TcpStream;
 use url::{Position, Url};
 use waypost::workers::report::Topic;
 
-use crate::nginx::{Nginx, secure_link};
+use crate::nginx::{LINK_SECRET, Nginx, secure_link};
 use crate::private::{AGENT, ALL, SECRET, SECRET_FILE, bearer, token};
 use crate::s3_server::{self, S3Server};
 use crate::site::{Answer, Behaviour, Builder, EU, Site, ask, own_address};
 
 const FILE: &str = "agent/1.0/agent.tar.gz";
 const BYTES: &[u8] = b"for customers";
-const LINK_SECRET: &str = "5c0c2f6f7a3e4d1b9a8877665544332211ffeeddccbbaa99";
 /// A sample every half second, and no full pass while a test runs.
 pub const OFTEN: &str = "[verify]\nrecheck = \"30s\"\nbudget = \"1PiB\"\n";
 
 /// It would list its folders to whoever may see them.
 async fn signed_nginx() -> Nginx {
-    let lines = format!("autoindex on; {}", secure_link(LINK_SECRET));
+    let lines = format!("autoindex on; {}", secure_link());
     let nginx = Nginx::start_with(own_address(), None, &lines).await;
     put(&nginx.files(), FILE, BYTES);
     nginx

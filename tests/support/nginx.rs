@@ -16,6 +16,8 @@ use super::process::{command, spawn, until};
 
 /// A client that names itself so gets the first MiB at once and the rest slowly, so that it can be interrupted.
 pub const SLOW: &str = "slow-client";
+/// With which a mirror's links are signed.
+pub const LINK_SECRET: &str = "5c0c2f6f7a3e4d1b9a8877665544332211ffeeddccbbaa99";
 
 /// An address of the loopback network that no other test has, in this process or in one beside it.
 pub fn own_address() -> Ipv4Addr {
@@ -139,10 +141,10 @@ impl Nginx {
 }
 
 /// Lines of a server that gives its files to signed links alone: as in deploy/nginx-signed-mirror.conf, with one secret.
-pub fn secure_link(secret: &str) -> String {
+pub fn secure_link() -> String {
     format!(
         "secure_link $arg_md5,$arg_expires;
-         secure_link_md5 \"$secure_link_expires$uri {secret}\";
+         secure_link_md5 \"$secure_link_expires$uri {LINK_SECRET}\";
          if ($secure_link = \"\") {{ return 403; }}
          if ($secure_link = \"0\") {{ return 410; }}"
     )
