@@ -9,11 +9,11 @@ use super::document::{Documents, Unique};
 use super::gate::name;
 use super::reader::{Section, Spot, nearest};
 use super::value::{Value, quoted};
-use super::values::{Issuer, IssuerKeys, JwtAlgorithm};
+use super::values::{Issuer, IssuerKeys, JwtAlgorithm, SECRETS_MAX};
 
 /// Most issuers.
 const ISSUERS_MAX: usize = 1000;
-/// Most entries of a list: audiences, secrets, patterns.
+/// Most entries of a list: audiences, patterns.
 const ENTRIES_MAX: usize = 1000;
 /// Longest `iss`, audience and name of a claim, in bytes.
 const TEXT_MAX: usize = 1024;
@@ -328,5 +328,12 @@ pub(super) fn bounded(value: Value<'_>) -> Option<String> {
 
 /// Files with secrets: the first is used, all are believed.
 pub(super) fn secret_files(value: Value<'_>) -> Option<Vec<PathBuf>> {
-    some_of(value, Value::path)
+    let spot = value.spot().clone();
+    let files = some_of(value, Value::path)?;
+    if files.len() > SECRETS_MAX {
+        let remedy =
+            "name the new one and the old one, and take out those that nothing is signed with any more";
+        return spot.refuse(format!("names more than {SECRETS_MAX} secrets"), remedy);
+    }
+    Some(files)
 }

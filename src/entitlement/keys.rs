@@ -94,16 +94,20 @@ impl KeySet {
         Ok(Self { keys: secrets.iter().map(key).collect(), digest: Sha256::of(&secrets.join(&0)) })
     }
 
-    /// Keys that may have made a signature: those of the id where one is named, and that can verify the algorithm.
+    /// Keys that may have made a signature and can verify the algorithm: where an id is named those that have it, then those
+    /// without any; else all.
     pub(super) fn candidates(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &DecodingKey> {
+        let of = move |wanted: fn(&Key, Option<&str>) -> bool| {
+            let speaks = move |key: &&Key| key.algorithms.contains(&algorithm) && wanted(key, id);
+            self.keys.iter().filter(speaks).map(|key| &key.key)
+        };
+        let named = of(|key, id| id.is_none() || key.id.as_deref() == id);
         // A shared secret has no id, whatever the token calls it.
-        let fits = move |key: &&Key| id.is_none() || key.id.is_none() || key.id.as_deref() == id;
-        let speaks = move |key: &&Key| key.algorithms.contains(&algorithm);
-        self.keys.iter().filter(fits).filter(speaks).map(|key| &key.key)
+        named.chain(of(|key, id| id.is_some() && key.id.is_none()))
     }
 
     /// Whether a key has this id.

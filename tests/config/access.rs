@@ -94,6 +94,11 @@ fn issuers_are_checked() {
         ),
         (issuer(&format!("{hs}secret_file = []")), "11:15: issuer[0].secret_file:", "empty list"),
         (
+            issuer(&format!("{hs}secret_file = [\"a\", \"b\", \"c\", \"d\"]")),
+            "11:15: issuer[0].secret_file:",
+            "names more than 3 secrets",
+        ),
+        (
             issuer(&format!("{hs}secret_file = \"s\"\nsecret = \"x\"")),
             "12:1: issuer[0].secret:",
             "unknown key",

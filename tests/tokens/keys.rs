@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
-use waypost::config::JwtAlgorithm::{EdDsa, Es256, Rs256};
+use waypost::config::JwtAlgorithm::{self, EdDsa, Es256, Rs256};
 use waypost::entitlement::{Issuer, KeyError, KeySet};
 use waypost::model::Denial;
 
@@ -87,6 +87,45 @@ fn what_is_no_set_is_refused_and_not_repeated() {
 fn a_set_of_thousands_of_keys_is_read_as_far_as_a_set_may_go() {
     let keys: Vec<Value> = (0..3000).map(|n| P256.jwk(&n.to_string())).collect();
     assert_eq!(KeySet::from_jwks(&jwks(&keys)).unwrap().len(), 100);
+}
+
+#[test]
+fn a_token_that_names_no_key_is_held_against_the_first_three_and_one_that_does_against_its_own() {
+    let signers: Vec<Signer> = (0..5).map(|_| Signer::p256()).collect();
+    let set: Vec<Value> = (0..).zip(&signers).map(|(n, signer)| signer.jwk(&format!("k{n}"))).collect();
+    // Of another algorithm: it is not one of the three.
+    let set = key_set(&[&[RSA.jwk("rsa")], &set[..]].concat());
+    let believing = entitlements(vec![Issuer::new(&configured(&[Es256]), set)]);
+    for (n, signer) in (0..).zip(&signers) {
+        let nameless = signer.token_of("ES256", r#"{"alg":"ES256"}"#, &claims(json!({})).to_string());
+        let expected = (n >= 3).then_some(Denial::BadSignature);
+        assert_eq!(denial(&believing, &nameless), expected, "key {n} without its name");
+        let named = signer.token("ES256", &format!("k{n}"), &claims(json!({})));
+        assert_eq!(denial(&believing, &named), None, "key {n}");
+    }
+}
+
+#[test]
+fn a_key_that_is_named_is_tried_before_those_without_a_name() {
+    let nameless = |_| {
+        let mut key = Signer::p256().jwk("");
+        key.as_object_mut().unwrap().remove("kid");
+        key
+    };
+    let set: Vec<Value> = (0..9).map(nameless).chain([P256.jwk("k1")]).collect();
+    let believing = entitlements(vec![Issuer::new(&configured(&[Es256]), key_set(&set))]);
+    assert_eq!(denial(&believing, &P256.token("ES256", "k1", &claims(json!({})))), None);
+}
+
+#[test]
+fn as_many_shared_secrets_as_may_be_configured_are_believed() {
+    let secrets: Vec<Vec<u8>> = (0..waypost::config::SECRETS_MAX).map(|n| vec![n as u8; 32]).collect();
+    let set = Some(std::sync::Arc::new(KeySet::from_secrets(&secrets).unwrap()));
+    let believing = entitlements(vec![Issuer::new(&configured(&[JwtAlgorithm::Hs256]), set)]);
+    for secret in secrets {
+        let token = Signer::Secret(secret).token("HS256", "any", &claims(json!({})));
+        assert_eq!(denial(&believing, &token), None);
+    }
 }
 
 #[test]

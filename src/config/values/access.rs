@@ -79,6 +79,9 @@ impl JwtAlgorithm {
     }
 }
 
+/// Most shared secrets of an issuer, or of tickets: two while they are changed, and one to spare. All are tried.
+pub const SECRETS_MAX: usize = 3;
+
 /// Where an issuer's keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IssuerKeys {
