@@ -11,6 +11,7 @@ use http::Method;
 use serde_json::json;
 use site::{Answer, Builder, EU, Site, US};
 use tokens::{SECRET, tables, token, with};
+use waypost::model::{Clock, SystemClock};
 
 const FILES: &[(&str, &[u8])] = &[
     ("agent-1.0-linux-amd64.tar.gz", b"agent one"),
@@ -266,6 +267,21 @@ async fn a_ticket_stands_for_the_token_for_one_file() {
         as_json.json()["url"].as_str().unwrap().contains("?ticket=")
             && as_json.json()["expires_at"].is_string()
     );
+}
+
+#[tokio::test]
+async fn a_ticket_ends_with_its_rule_and_is_good_where_that_gives_the_file() {
+    let soon = waypost::model::Timestamp::from_millis(SystemClock.now().as_millis() + 100_000);
+    let site = started(&format!(", regions = [\"eu\", \"ap\"], until = \"{soon}\"")).await;
+    let accept = [("accept", "application/json")];
+    let told = ask(&site, Method::GET, &format!("{FILE}?ticket"), &token(), &accept).await.json();
+    assert_eq!(told["expires_at"], soon.to_string(), "and not five minutes from now");
+    let path = told["url"].as_str().unwrap().strip_prefix("http://dl.example").unwrap().to_owned();
+    assert_eq!(site.get(&path, EU).await.status, 302);
+    assert_eq!(site.get(&path, site::AP).await.status, 302);
+    assert_eq!(site.get(&path, US).await.status, 403);
+    let region = "waypost_entitlement_checks_total{issuer=\"\",product=\"agent\",reason=\"region\"}";
+    assert_eq!(site.metric(region).await, 1.0);
 }
 
 #[tokio::test]

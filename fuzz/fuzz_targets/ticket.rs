@@ -20,7 +20,7 @@ fn look(ticket: &str) {
     let (product, version) = (ProductName::new("agent"), Version::parse("1.0"));
     let (Ok(product), Ok(version)) = (product, version) else { return };
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let sealed_for = SealedFor { product: &product, version: &version, asset: "a.tar.gz", client };
+    let sealed_for = SealedFor { product: &product, version: &version, asset: "a.tar.gz", client, region: None };
     let redeemed = BELIEVING.redeem(ticket, &sealed_for, Timestamp::from_millis(0));
     assert!(redeemed.is_err(), "nobody sealed this");
 }

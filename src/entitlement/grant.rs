@@ -1,5 +1,6 @@
 //! What a token gives, and whether that is what is asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Disbelief;
@@ -128,6 +129,27 @@ impl Grant {
             }
         }
         most.map(Some).ok_or(nearest)
+    }
+
+    /// How long the rules that give what is asked for go on giving it, `until` at the latest, and in which regions until
+    /// then; `None`: in all. A rule that counts does not prolong what another one gives uncounted.
+    pub fn lasts(
+        &self,
+        question: &Question<'_>,
+        until: Timestamp,
+    ) -> (Timestamp, Option<BTreeSet<RegionId>>) {
+        let giving: Vec<&Allow> =
+            self.rules().iter().map(|rule| &**rule).filter(|rule| lacks(rule, question).is_none()).collect();
+        let counted = giving.iter().all(|rule| rule.assets.is_some());
+        let giving = giving.into_iter().filter(|rule| counted || rule.assets.is_none());
+        let end = |rule: &Allow| rule.until.unwrap_or(until).min(until);
+        let until = giving.clone().map(end).max().unwrap_or(until);
+        let mut lasting = giving.filter(|rule| end(rule) == until);
+        let regions = lasting.try_fold(BTreeSet::new(), |mut regions, rule| {
+            regions.extend(&rule.regions);
+            (!rule.regions.is_empty()).then_some(regions)
+        });
+        (until, regions)
     }
 }
 

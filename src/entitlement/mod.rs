@@ -29,7 +29,7 @@ pub use keys::{KeyError, KeySet};
 pub use presented::{Presented, SESSION_COOKIE, TICKET_PARAMETER};
 pub use remembered::REMEMBERED_MAX;
 pub use rules::{Rules, in_words};
-pub use ticket::{SealedFor, Tickets};
+pub use ticket::{Bounds, SealedFor, Tickets};
 pub use token::{Issuer, TOKEN_MAX, Token, decode};
 
 use crate::model::{Denial, IssuerId, Timestamp};

@@ -11,10 +11,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Disbelief, Grant};
-use crate::model::{Denial, ProductName, Timestamp, Version};
+use crate::model::{Denial, ProductName, RegionName, Timestamp, Version};
 
 /// Longest ticket that is looked at, in bytes: those that are sealed here are shorter, however long the token's id.
 const TICKET_MAX: usize = 4096;
+/// Most regions that a ticket names: their names have up to 128 bytes each.
+const REGIONS_MAX: usize = 8;
 /// What this seal is for, so that the same secret cannot be made to seal something else.
 const PURPOSE: &str = "waypost ticket 1";
 
@@ -32,6 +34,20 @@ struct Carried {
     /// Good only from this network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     n: Option<IpNet>,
+    /// Good only in these regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    r: Option<Vec<RegionName>>,
+}
+
+/// What holds a ticket beside its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Until when it is good.
+    pub until: Timestamp,
+    /// In which regions alone.
+    pub regions: Option<Vec<RegionName>>,
+    /// From which network alone.
+    pub network: Option<IpNet>,
 }
 
 /// What was told by a ticket that could be opened.
@@ -53,6 +69,8 @@ pub struct SealedFor<'a> {
     pub asset: &'a str,
     /// The client's address.
     pub client: IpAddr,
+    /// The client's region.
+    pub region: Option<&'a RegionName>,
 }
 
 /// Seals and opens tickets.
@@ -77,23 +95,24 @@ impl Tickets {
         Self { keys, ttl }
     }
 
-    /// A ticket for a file that a token gives, and until when it is good: no longer than the token. `network`: good only
-    /// from there.
-    pub fn seal(
-        &self,
-        issuer: &str,
-        grant: &Grant,
-        sealed_for: &SealedFor<'_>,
-        network: Option<IpNet>,
-        now: Timestamp,
-    ) -> (String, Timestamp) {
-        let until = now.after(self.ttl).min(grant.valid_until);
+    /// Until when a ticket may be good at the latest: no longer than its token.
+    pub fn end(&self, grant: &Grant, now: Timestamp) -> Timestamp {
+        now.after(self.ttl).min(grant.valid_until)
+    }
+
+    /// A ticket for a file that a token gives. Of more regions than fit into a URL it is good in the client's own.
+    pub fn seal(&self, issuer: &str, grant: &Grant, sealed_for: &SealedFor<'_>, bounds: Bounds) -> String {
+        let Bounds { until, mut regions, network } = bounds;
+        if let Some(regions) = regions.as_mut().filter(|regions| regions.len() > REGIONS_MAX) {
+            regions.retain(|region| Some(region) == sealed_for.region);
+        }
         let token_id = grant.token_id.as_deref().map(str::to_owned);
-        let carried = Carried { e: until.as_millis(), i: issuer.to_owned(), t: token_id, n: network };
+        let carried =
+            Carried { e: until.as_millis(), i: issuer.to_owned(), t: token_id, n: network, r: regions };
         let text = serde_json::to_vec(&carried).expect("texts and numbers can be written as JSON");
         let body = BASE64URL_NOPAD.encode(&text);
         let seal = hmac::sign(&self.keys[0], message(&body, sealed_for).as_bytes());
-        (format!("{body}.{}", BASE64URL_NOPAD.encode(seal.as_ref())), until)
+        format!("{body}.{}", BASE64URL_NOPAD.encode(seal.as_ref()))
     }
 
     /// Opens a ticket for a file.
@@ -111,6 +130,10 @@ impl Tickets {
         let until = Timestamp::from_millis(carried.e);
         if now >= until {
             return Err(Disbelief { reason: Denial::ExpiredTicket, issuer: None });
+        }
+        let is_here = |regions: &Vec<_>| sealed_for.region.is_some_and(|here| regions.contains(here));
+        if !carried.r.as_ref().is_none_or(is_here) {
+            return Err(Disbelief { reason: Denial::Region, issuer: None });
         }
         Ok(Told { issuer: carried.i, token_id: carried.t, until })
     }
@@ -134,6 +157,6 @@ impl Tickets {
 
 /// What is sealed: no part can run into the next, because names hold no control characters.
 fn message(body: &str, sealed_for: &SealedFor<'_>) -> String {
-    let SealedFor { product, version, asset, client: _ } = sealed_for;
+    let SealedFor { product, version, asset, client: _, region: _ } = sealed_for;
     [PURPOSE, product.as_str(), version.bare(), asset, body].join("\n")
 }

@@ -9,9 +9,9 @@ use http::{Method, Response, StatusCode};
 
 use crate::catalog::Release;
 use crate::client::Whereabouts;
-use crate::entitlement::{Disbelief, FileKey, Grant, Presented, SealedFor, TICKET_PARAMETER};
+use crate::entitlement::{Bounds, Disbelief, FileKey, Grant, Presented, SealedFor, TICKET_PARAMETER};
 use crate::metrics::Outcome;
-use crate::model::{AssetIndex, Denial, IssuerId, RegionId, Timestamp};
+use crate::model::{AssetIndex, Denial, IssuerId, RegionId, RegionName, Timestamp};
 use crate::routing::Ask;
 use crate::snapshot::{Guard, ProductView, ReleaseView, Snapshot};
 
@@ -44,7 +44,7 @@ pub struct Passage {
 }
 
 impl Passage {
-    fn of(grant: &Arc<Grant>, hands_out: bool) -> Box<Self> {
+    pub(super) fn of(grant: &Arc<Grant>, hands_out: bool) -> Box<Self> {
         let (grant, issuer) = (Some(Arc::clone(grant)), Some(grant.issuer));
         Box::new(Self { grant, issuer, hands_out, ..Self::default() })
     }
@@ -174,7 +174,12 @@ impl<'s> Visit<'_, 's> {
             version: &release.id.version,
             asset: &release.asset(asset).name,
             client: self.inquiry.client,
+            region: self.region.map(|region| self.region_name(region)),
         }
+    }
+
+    fn region_name(&self, region: RegionId) -> &'s RegionName {
+        &self.snapshot.settings.regions[region.index()]
     }
 
     // ---- the answer ----
@@ -361,8 +366,13 @@ impl<'s> Visit<'_, 's> {
         let issuer = &entitlements.issuers[grant.issuer.index()].name;
         let bound = self.query.first("bind").is_some_and(|to| to == "network");
         let network = bound.then(|| crate::client::client_network(self.inquiry.client));
-        let (ticket, until) =
-            entitlements.tickets.seal(issuer, grant, &self.sealed_for(release, asset), network, self.now);
+        let tickets = &entitlements.tickets;
+        let end = tickets.end(grant, self.now);
+        let (until, regions) = self.ask(release, Some(asset), |question| grant.lasts(question, end));
+        let named = |region| self.region_name(region).clone();
+        let regions = regions.map(|regions| regions.into_iter().map(named).collect());
+        let bounds = Bounds { until, regions, network };
+        let ticket = tickets.seal(issuer, grant, &self.sealed_for(release, asset), bounds);
         documents::ticket(self.snapshot, self.inquiry, release, asset, &ticket, until)
     }
 }

@@ -103,8 +103,18 @@ impl<'s> Visit<'_, 's> {
         release: &Release,
         asset: Option<AssetIndex>,
     ) -> Result<Option<u32>, Lacking> {
+        self.ask(release, asset, |question| grant.gives(question))
+    }
+
+    /// Asks for a release, or one of its assets.
+    pub(super) fn ask<T>(
+        &self,
+        release: &Release,
+        asset: Option<AssetIndex>,
+        ask: impl FnOnce(&Question<'_>) -> T,
+    ) -> T {
         let is_of = |platform: &Platform| asset.and_then(|asset| release.is_of(asset, platform));
-        grant.gives(&Question {
+        ask(&Question {
             channels: Some(&release.channels),
             asset: asset.is_some().then_some(&is_of),
             ..self.question(Some(&release.id.version))

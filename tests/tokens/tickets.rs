@@ -7,9 +7,12 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 use serde_json::json;
+use waypost::config::Allow;
 use waypost::config::JwtAlgorithm::Es256;
-use waypost::entitlement::{Counts, Entitlements, Issuer, Revoked, Rules, SealedFor, Tickets};
-use waypost::model::{Denial, ProductName, Timestamp, Version};
+use waypost::entitlement::{
+    Bounds, Counts, Entitlements, Issuer, Question, Revoked, Rules, SealedFor, Tickets,
+};
+use waypost::model::{Denial, ProductName, RegionId, RegionName, Timestamp, Version};
 
 use crate::signer::{NOW, P256, allow, at, claims, configured, entitlement, key_set, now};
 
@@ -26,6 +29,10 @@ fn believing(tickets: Tickets, revoked: &[&str]) -> Entitlements {
         Arc::new(tickets),
         Arc::new(Counts::default()),
     )
+}
+
+fn region(name: &str) -> RegionName {
+    RegionName::new(name).unwrap()
 }
 
 fn tickets(first: u8, others: &[u8]) -> Tickets {
@@ -54,7 +61,8 @@ fn ours() -> File {
 }
 
 fn sealed_for(file: &File) -> SealedFor<'_> {
-    SealedFor { product: &file.product, version: &file.version, asset: file.asset, client: file.client }
+    let File { product, version, asset, client } = file;
+    SealedFor { product, version, asset, client: *client, region: None }
 }
 
 /// A ticket for [`ours`], from a token that expires so many seconds from now.
@@ -62,7 +70,9 @@ fn seal(entitlements: &Entitlements, expires_in: i64, network: Option<&str>) -> 
     let token = P256.token("ES256", "k1", &claims(json!({ "exp": NOW + expires_in })));
     let grant = entitlements.grant(&token, now()).unwrap();
     let network = network.map(|network| network.parse().unwrap());
-    entitlements.tickets.seal("ci", &grant, &sealed_for(&ours()), network, now())
+    let until = entitlements.tickets.end(&grant, now());
+    let bounds = Bounds { until, regions: None, network };
+    (entitlements.tickets.seal("ci", &grant, &sealed_for(&ours()), bounds), until)
 }
 
 fn denial(entitlements: &Entitlements, ticket: &str, file: &File, now: Timestamp) -> Option<Denial> {
@@ -178,16 +188,92 @@ fn a_ticket_does_not_outlive_the_revocation_of_its_token_or_its_issuer() {
 }
 
 #[test]
-fn a_ticket_of_the_longest_token_id_can_be_redeemed() {
+fn a_ticket_of_the_longest_names_can_be_redeemed() {
+    let ours = ours();
     for id in ["x".repeat(256), "\u{1}".repeat(256), "\u{10ffff}".repeat(64)] {
-        let entitlements = believing(tickets(1, &[]), &[]);
+        let issuer = "\"".repeat(128);
+        let mut entitlements = believing(tickets(1, &[]), &[]);
+        entitlements.issuers[0].name = issuer.as_str().into();
         let token = P256.token("ES256", "k1", &claims(json!({ "jti": id })));
         let grant = entitlements.grant(&token, now()).unwrap();
-        let network = Some("10.1.2.0/24".parse().unwrap());
-        let (ticket, _) = entitlements.tickets.seal("ci", &grant, &sealed_for(&ours()), network, now());
-        let redeemed = entitlements.redeem(&ticket, &sealed_for(&ours()), now()).unwrap();
+        let regions: Vec<RegionName> = (0..8).map(|n| region(&format!("{n}{}", "x".repeat(127)))).collect();
+        let here = SealedFor { region: Some(&regions[0]), ..sealed_for(&ours) };
+        let (until, network) = (at(NOW + 300), Some("10.1.2.0/24".parse().unwrap()));
+        let bounds = Bounds { until, regions: Some(regions.clone()), network };
+        let ticket = entitlements.tickets.seal(&issuer, &grant, &here, bounds);
+        let redeemed = entitlements.redeem(&ticket, &here, now()).unwrap();
         assert_eq!(redeemed.token_id.as_deref(), Some(id.as_str()));
     }
+}
+
+/// A moment so many seconds from now, and what is left of a ticket that five minutes are given to.
+fn lasts(rules: Vec<Allow>, region: u16) -> (i64, Option<Vec<u16>>) {
+    let rules = Arc::new(Rules::new(&[entitlement(0, &[], rules)]));
+    let issuers = [Issuer::new(&configured(&[Es256]), key_set(&[P256.jwk("k1")]))];
+    let (revoked, tickets) = (Arc::default(), Arc::new(tickets(1, &[])));
+    let entitlements = Entitlements::new(issuers.into(), rules, revoked, tickets, Arc::default());
+    let grant = entitlements.grant(P256.token("ES256", "k1", &claims(json!({}))), now()).unwrap();
+    let file = ours();
+    let (region, version) = (Some(RegionId(region)), Some(&file.version));
+    let question =
+        Question { product: &file.product, version, channels: None, asset: None, region, now: now() };
+    let (until, regions) = grant.lasts(&question, at(NOW + 300));
+    let regions = regions.map(|regions| regions.into_iter().map(|RegionId(id)| id).collect());
+    (until.as_millis() / 1000 - NOW, regions)
+}
+
+#[test]
+fn a_ticket_lasts_as_long_and_reaches_as_far_as_the_rules_that_go_on_giving_the_file() {
+    let rule = |regions: &[u16], until: Option<i64>| Allow {
+        regions: regions.iter().copied().map(RegionId).collect(),
+        until: until.map(|seconds| at(NOW + seconds)),
+        ..allow("agent")
+    };
+    let counted = |rule: Allow| Allow { assets: Some(9), ..rule };
+    let other = Allow { product: allow("other").product, ..rule(&[], None) };
+    for (rules, expected) in [
+        (vec![rule(&[], None)], (300, None)),
+        (vec![rule(&[], Some(1000))], (300, None)),
+        (vec![rule(&[], Some(100))], (100, None)),
+        (vec![rule(&[], Some(100)), rule(&[], Some(200))], (200, None)),
+        (vec![rule(&[], Some(100)), rule(&[], None)], (300, None)),
+        // What is over, or given elsewhere, or of another product, prolongs nothing.
+        (vec![rule(&[], Some(100)), rule(&[], Some(-1)), rule(&[2], None), other], (100, None)),
+        (vec![rule(&[1, 2], None)], (300, Some(vec![1, 2]))),
+        (vec![rule(&[1, 2], None), rule(&[1, 3], Some(300))], (300, Some(vec![1, 2, 3]))),
+        (vec![rule(&[1, 2], None), rule(&[], Some(300))], (300, None)),
+        // Everywhere, and for a shorter time, than where it goes on.
+        (vec![rule(&[1, 2], None), rule(&[], Some(100))], (300, Some(vec![1, 2]))),
+        // What is counted is not asked again.
+        (vec![counted(rule(&[], None)), rule(&[1], Some(100))], (100, Some(vec![1]))),
+        (vec![counted(rule(&[], Some(200))), counted(rule(&[1], Some(100)))], (200, None)),
+    ] {
+        assert_eq!(lasts(rules.clone(), 1), expected, "{rules:?}");
+    }
+}
+
+#[test]
+fn a_ticket_that_is_held_to_regions_is_good_only_there() {
+    let entitlements = believing(tickets(1, &[]), &[]);
+    let grant = entitlements.grant(P256.token("ES256", "k1", &claims(json!({}))), now()).unwrap();
+    let (ours, until) = (ours(), at(NOW + 300));
+    let names: Vec<RegionName> = (0..20).map(|n| region(&format!("r{n}"))).collect();
+    let denial = |sealed: &[usize], from: usize, shown: Option<usize>| {
+        let regions = Some(sealed.iter().map(|at| names[*at].clone()).collect());
+        let at = |at: Option<usize>| SealedFor { region: at.map(|at| &names[at]), ..sealed_for(&ours) };
+        let bounds = Bounds { until, regions, network: None };
+        let ticket = entitlements.tickets.seal("ci", &grant, &at(Some(from)), bounds);
+        entitlements.redeem(&ticket, &at(shown), now()).err().map(|disbelief| disbelief.reason)
+    };
+    for (shown, expected) in
+        [(Some(1), None), (Some(2), None), (Some(3), Some(Denial::Region)), (None, Some(Denial::Region))]
+    {
+        assert_eq!(denial(&[1, 2], 1, shown), expected, "{shown:?}");
+    }
+    let many: Vec<usize> = (0..9).collect();
+    assert_eq!(denial(&many[..8], 1, Some(7)), None);
+    assert_eq!((denial(&many, 1, Some(1)), denial(&many, 1, Some(7))), (None, Some(Denial::Region)));
+    assert_eq!(denial(&[], 1, Some(1)), Some(Denial::Region), "none is not all");
 }
 
 #[test]
