@@ -31,3 +31,5 @@ mod signer;
 mod site;
 #[path = "tokens/tickets.rs"]
 mod tickets;
+#[path = "tokens/waits.rs"]
+mod waits;

@@ -8,15 +8,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::client::{self, client_network};
-use crate::metrics::Metrics;
+use crate::metrics::{GRANTED, Metrics};
 use crate::model::{Clock, Denial, Timestamp};
 use crate::redirect::{
-    Body, FORM_MAX, Facts, Inquiry, Occasion, Passage, SESSION_PATH, answer, begin_session, problem, refusal,
+    Answer, Body, FORM_MAX, Facts, Inquiry, Occasion, Passage, SESSION_PATH, answer, begin_session, problem,
+    refusal,
 };
 use crate::server::{Connection, Handler, Peer, Scheme};
 use crate::snapshot::{Published, Snapshot};
@@ -74,6 +75,15 @@ enum Waits {
     ForRecord(Box<Delivery>),
 }
 
+/// Whether a request may wait for an issuer's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// It may.
+    Left,
+    /// It has: what is known now decides.
+    Spent,
+}
+
 impl Public {
     /// The answer, and what it waits for. Inlined, because a response is large: else it is copied once more.
     #[inline(always)]
@@ -81,6 +91,7 @@ impl Public {
         &self,
         request: &Request<Incoming>,
         connection: &Connection,
+        patience: Patience,
     ) -> (Response<Body>, Option<Waits>) {
         let looks = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
@@ -93,9 +104,17 @@ impl Public {
         let moment = Moment { clock: &*self.clock, began: Instant::now() };
         let inquiry = inquiry(snapshot, request, connection, &moment);
         let answer = answer(snapshot, &inquiry);
+        let waits = match answer.passage.as_deref() {
+            None => None,
+            Some(passage) => {
+                // It is counted and logged once, as what it is answered in the end.
+                if let Some(keys) = self.missing_keys(snapshot, passage, patience) {
+                    return (answer.response, Some(Waits::ForKeys(keys)));
+                }
+                self.pass(snapshot, &inquiry, &answer.facts, passage)
+            }
+        };
         let denial = answer.passage.as_ref().and_then(|passage| passage.denial);
-        let passage = answer.passage.as_ref();
-        let waits = passage.and_then(|passage| self.pass(snapshot, &inquiry, &answer.facts, passage));
         answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
         let region = answer.facts.region.map(|region| region.index());
         snapshot.timing.answered(region, moment.began.elapsed());
@@ -103,6 +122,36 @@ impl Public {
             log(snapshot, &inquiry, &answer.facts, denial, answer.response.status());
         }
         (answer.response, waits)
+    }
+
+    /// Where the caller's issuer may have published a key that is not known yet, and that can still be waited for.
+    fn missing_keys(
+        &self,
+        snapshot: &Snapshot,
+        passage: &Passage,
+        patience: Patience,
+    ) -> Option<Arc<KeyLook>> {
+        match (patience, passage.denial, issuer_of(snapshot, passage)) {
+            (Patience::Left, Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) => self.keys.of(issuer),
+            _ => None,
+        }
+    }
+
+    /// Counts what became of a caller's token.
+    fn count_check(&self, snapshot: &Snapshot, facts: &Facts<'_>, passage: &Passage) {
+        let issuer = issuer_of(snapshot, passage).unwrap_or_default();
+        let product = facts.product.map_or("", |product| product.name.as_str());
+        let access = &self.metrics.access;
+        access.looked(passage.took);
+        match (passage.denial, facts.product, passage.issuer) {
+            (Some(denial), ..) => access.checked(product, issuer, denial.as_str()),
+            (None, Some(product), Some(issuer)) => product.meters.granted(issuer.index()),
+            (None, None, Some(_)) => access.checked(product, issuer, GRANTED),
+            (None, _, None) => {}
+        }
+        if passage.shut_out {
+            access.regressions.with_label_values(&[product]).inc();
+        }
     }
 
     /// Counts what became of a request for a product that is not for everybody, and records it.
@@ -113,21 +162,7 @@ impl Public {
         facts: &Facts<'_>,
         passage: &Passage,
     ) -> Option<Waits> {
-        let issuer = passage.issuer.map(|issuer| &*snapshot.entitlements.issuers[issuer.index()].name);
-        let product = facts.product.map_or("", |product| product.name.as_str());
-        let access = &self.metrics.access;
-        access.looked(passage.took);
-        match (passage.denial, facts.product.zip(passage.issuer)) {
-            (Some(denial), _) => access.refused(product, issuer.unwrap_or_default(), denial.as_str()),
-            (None, Some((product, issuer))) => product.meters.granted(issuer.index()),
-            (None, None) => {}
-        }
-        if passage.shut_out {
-            access.regressions.with_label_values(&[product]).inc();
-        }
-        if let (Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) = (passage.denial, issuer) {
-            return self.keys.of(issuer).map(Waits::ForKeys);
-        }
+        self.count_check(snapshot, facts, passage);
         let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
         let delivery = delivery(snapshot, inquiry, facts, passage)?;
         if self.record_all {
@@ -137,16 +172,15 @@ impl Public {
         None
     }
 
-    /// Answers again when the issuer's keys were looked for, or that took too long.
+    /// Answers when the issuer's keys were looked for, or that took too long.
     async fn after_keys(
         self: Arc<Self>,
         request: Request<Incoming>,
         connection: Connection,
         keys: Arc<KeyLook>,
     ) -> Response<Body> {
-        let looked = timeout(KEYS_WITHIN, keys.look_again()).await;
-        tracing::debug!(in_time = looked.is_ok(), "looked for a key");
-        match self.respond(&request, &connection) {
+        wait_for(&keys).await;
+        match self.respond(&request, &connection, Patience::Spent) {
             (response, Some(Waits::ForRecord(delivery))) => {
                 self.recorded(&request, &connection, *delivery, response).await
             }
@@ -187,20 +221,41 @@ impl Public {
     async fn session(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let form = timeout(FORM_WITHIN, Limited::new(body, FORM_MAX).collect()).await;
+        let form = form.ok().and_then(Result::ok).map(Collected::to_bytes);
         let request = Request::from_parts(parts, ());
-        let Ok(Ok(form)) = form else {
-            return problem(
-                StatusCode::BAD_REQUEST,
-                "the form is too long or too late",
-                request.headers(),
-                None,
-            );
-        };
+        match self.begin_session(&request, &connection, form.as_deref(), Patience::Left) {
+            (response, None) => response,
+            (_, Some(keys)) => {
+                wait_for(&keys).await;
+                self.begin_session(&request, &connection, form.as_deref(), Patience::Spent).0
+            }
+        }
+    }
+
+    /// Answers the form, and what that waits for.
+    fn begin_session(
+        &self,
+        request: &Request<()>,
+        connection: &Connection,
+        form: Option<&[u8]>,
+        patience: Patience,
+    ) -> (Response<Body>, Option<Arc<KeyLook>>) {
         let snapshot = self.published.load();
-        let Some(snapshot) = snapshot.as_deref() else { return starting(&request) };
+        let Some(snapshot) = snapshot.as_deref() else { return (starting(request), None) };
         let moment = Moment { clock: &*self.clock, began: Instant::now() };
-        let inquiry = inquiry(snapshot, &request, &connection, &moment);
-        begin_session(snapshot, &inquiry, &form.to_bytes(), self.session)
+        let inquiry = inquiry(snapshot, request, connection, &moment);
+        let Answer { response, facts, passage } = begin_session(snapshot, &inquiry, form, self.session);
+        if let Some(passage) = &passage {
+            if let Some(keys) = self.missing_keys(snapshot, passage, patience) {
+                return (response, Some(keys));
+            }
+            self.count_check(snapshot, &facts, passage);
+        }
+        facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
+        if self.access_log {
+            log(snapshot, &inquiry, &facts, passage.and_then(|passage| passage.denial), response.status());
+        }
+        (response, None)
     }
 
     fn readiness(&self) -> StatusCode {
@@ -211,6 +266,17 @@ impl Public {
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
+}
+
+/// The name of whose token it is, or says it is.
+fn issuer_of<'s>(snapshot: &'s Snapshot, passage: &Passage) -> Option<&'s str> {
+    passage.issuer.map(|issuer| &*snapshot.entitlements.issuers[issuer.index()].name)
+}
+
+/// Waits until an issuer's keys were looked for, or that takes too long.
+async fn wait_for(keys: &KeyLook) {
+    let looked = timeout(KEYS_WITHIN, keys.look_again()).await;
+    tracing::debug!(in_time = looked.is_ok(), "looked for a key");
 }
 
 fn starting<B>(request: &Request<B>) -> Response<Body> {
@@ -329,7 +395,7 @@ impl Handler for Public {
         if *request.method() == Method::POST && request.uri().path() == SESSION_PATH {
             return Answering::Later(Box::pin(public(self).session(request, *connection)));
         }
-        match self.respond(&request, connection) {
+        match self.respond(&request, connection, Patience::Left) {
             (response, None) => Answering::Now(Some(response)),
             (_, Some(Waits::ForKeys(keys))) => {
                 Answering::Later(Box::pin(public(self).after_keys(request, *connection, keys)))

@@ -9,6 +9,9 @@ use super::families::Maker;
 /// From 100 ns, a token that is remembered, to 1 ms.
 const BUCKETS: &[f64] = &[1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3];
 
+/// What checks call a caller who may have what was asked for.
+pub const GRANTED: &str = "granted";
+
 /// What became of tokens, and how it is with those who issue them.
 #[derive(Debug)]
 pub struct AccessMetrics {
@@ -83,8 +86,8 @@ impl AccessMetrics {
         }
     }
 
-    /// A caller was refused. Those who are not are counted by the product's own meters.
-    pub fn refused(&self, product: &str, issuer: &str, reason: &str) {
+    /// What became of a caller. Those who are given a product are counted by its own meters.
+    pub fn checked(&self, product: &str, issuer: &str, reason: &str) {
         self.checks.with_label_values(&[product, issuer, reason]).inc();
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use super::{Durations, Metrics};
+use super::{Durations, GRANTED, Metrics};
 
 /// What became of a request, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -190,7 +190,7 @@ impl ProductMeters {
             return;
         };
         let checks = &self.delivery.metrics.access.checks;
-        slot.get_or_init(|| checks.with_label_values(&[&self.product, name, "granted"])).inc();
+        slot.get_or_init(|| checks.with_label_values(&[&self.product, name, GRANTED])).inc();
     }
 
     /// Counts a redirect to a release that is lower than the latest one.

@@ -8,7 +8,7 @@ mod families;
 mod releases;
 mod replication;
 
-pub use access::AccessMetrics;
+pub use access::{AccessMetrics, GRANTED};
 pub use delivery::{DeliveryMeters, Outcome, ProductMeters, RegionMeters};
 pub use durations::{Durations, DurationsVec};
 pub use families::{Metrics, PHASES, Verification};

@@ -1,15 +1,19 @@
 //! The page's form: a token that is believed becomes a short, strict cookie, and the browser is sent back to the file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::entitlement::SESSION_COOKIE;
+use crate::entitlement::{Disbelief, Grant, SESSION_COOKIE};
+use crate::metrics::Outcome;
+use crate::model::{Denial, IssuerId};
 use crate::snapshot::Snapshot;
 
-use super::answer::Inquiry;
+use super::answer::{Answer, Facts, Inquiry, document};
 use super::body::Body;
+use super::guarded::Passage;
 use super::headers::NO_STORE;
 use super::problem::problem;
 use super::refused::{page, status_of};
@@ -21,48 +25,74 @@ const COOKIE_MAX: usize = 3900;
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Answers the form.
-pub fn begin(snapshot: &Snapshot, inquiry: &Inquiry<'_>, form: &[u8], longest: Duration) -> Response<Body> {
+/// Answers the form; `None`: it was too long, or did not arrive in time. What is asked for is a cookie: no product.
+pub fn begin<'s>(
+    snapshot: &'s Snapshot,
+    inquiry: &Inquiry<'_>,
+    form: Option<&[u8]>,
+    longest: Duration,
+) -> Answer<'s> {
+    let refuse = |status, outcome, detail| answered(outcome, problem(status, detail, inquiry.headers, None));
+    let Some(form) = form else {
+        let detail = "the form is too long or too late";
+        return refuse(StatusCode::BAD_REQUEST, Outcome::BadRequest, detail);
+    };
     if !is_own_form(inquiry.headers) {
-        return problem(StatusCode::FORBIDDEN, "the form was sent from another site", inquiry.headers, None);
+        return refuse(StatusCode::FORBIDDEN, Outcome::Denied, "the form was sent from another site");
     }
-    let mut fields = url::form_urlencoded::parse(form);
+    if url::form_urlencoded::parse(form).next().is_none() {
+        return refuse(StatusCode::BAD_REQUEST, Outcome::BadRequest, "the form is empty");
+    }
     let field =
         |name: &str| url::form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value);
-    if fields.next().is_none() {
-        return problem(StatusCode::BAD_REQUEST, "the form is empty", inquiry.headers, None);
-    }
     let path = field("path").filter(|path| is_path(path)).unwrap_or("/".into());
     let token = field("token").unwrap_or_default();
-    let token = token.trim();
-    let refuse = |why: &str| {
-        let mut response = page(&path, Some(why));
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
-        response
+    let (began, now) = (inquiry.occasion.instant(), inquiry.occasion.now());
+    let granted = snapshot.entitlements.grant(token.trim(), now);
+    let took = inquiry.occasion.instant().saturating_duration_since(began);
+    let mut answer = match granted {
+        Ok(grant) => keep(inquiry, token.trim(), &grant, longest.min(grant.valid_until.since(now)), &path),
+        Err(Disbelief { reason, issuer }) => put_again(&path, status_of(reason).1, reason, issuer),
     };
-    let now = inquiry.occasion.now();
-    let grant = match snapshot.entitlements.grant(token, now) {
-        Ok(grant) => grant,
-        Err(disbelief) => return refuse(status_of(disbelief.reason).1),
-    };
-    if token.len() > COOKIE_MAX {
-        return refuse("the token is too long for a browser to keep: use curl with it");
+    if let Some(passage) = &mut answer.passage {
+        passage.took = took;
     }
-    let age = grant.valid_until.since(now).min(longest).as_secs();
-    let secure = if inquiry.https { "; Secure" } else { "" };
+    answer
+}
+
+/// The browser keeps the token, and goes back to the file.
+fn keep<'s>(inquiry: &Inquiry<'_>, token: &str, grant: &Arc<Grant>, age: Duration, path: &str) -> Answer<'s> {
+    if token.len() > COOKIE_MAX {
+        let told = "the token is too long for a browser to keep: use curl with it";
+        return put_again(path, told, Denial::TooLarge, Some(grant.issuer));
+    }
+    let (age, secure) = (age.as_secs(), if inquiry.https { "; Secure" } else { "" });
     let cookie =
         format!("{SESSION_COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
     // A token that was believed is three words of base64; a path that was asked for can stand in a header.
-    if let (Ok(mut cookie), Ok(path)) = (HeaderValue::try_from(cookie), HeaderValue::try_from(&*path)) {
+    if let (Ok(mut cookie), Ok(path)) = (HeaderValue::try_from(cookie), HeaderValue::try_from(path)) {
         cookie.set_sensitive(true);
         headers.insert(SET_COOKIE, cookie);
         headers.insert(LOCATION, path);
     }
     headers.insert(CACHE_CONTROL, NO_STORE);
-    response
+    Answer { passage: Some(Passage::of(grant, false)), ..answered(Outcome::Metadata, response) }
+}
+
+/// The page once more, with what is wrong with the token.
+fn put_again<'s>(path: &str, told: &str, denial: Denial, issuer: Option<IssuerId>) -> Answer<'s> {
+    let mut response = page(path, Some(told));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let passage = Passage { issuer, denial: Some(denial), ..Passage::default() };
+    Answer { passage: Some(Box::new(passage)), ..answered(Outcome::Denied, response) }
+}
+
+fn answered<'s>(outcome: Outcome, response: Response<Body>) -> Answer<'s> {
+    let Answer { response, facts, passage } = document(response, None);
+    Answer { response, facts: Facts { outcome, ..facts }, passage }
 }
 
 /// Whether the form comes from the page; browsers that do not say so are believed: what a stranger could do is put a token of

@@ -17,18 +17,19 @@ pub struct Guarded {
     pub publisher: Mirror,
 }
 
-/// How the keys are fetched and kept, and how many files a token may take.
+/// How the keys are fetched and kept, how many files a token may take, and whether requests are logged.
 #[derive(Clone, Copy)]
 pub struct Terms {
     pub refresh: Duration,
     pub max_age: Duration,
     pub assets: Option<u32>,
+    pub access_log: bool,
 }
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// Nothing is fetched but at the start and when it is asked for.
-pub const SELDOM: Terms = Terms { refresh: HOUR, max_age: HOUR, assets: None };
+pub const SELDOM: Terms = Terms { refresh: HOUR, max_age: HOUR, assets: None, access_log: false };
 /// Fetched again and again.
 pub const OFTEN: Terms = Terms { refresh: Duration::from_millis(50), ..SELDOM };
 
@@ -46,7 +47,8 @@ impl Guarded {
             .release("tool", "1.0", &[("tool.tar.gz", b"tool")], &[])
             .amend(move |config| {
                 let url = url.parse().unwrap();
-                let Terms { refresh, max_age, assets } = terms;
+                let Terms { refresh, max_age, assets, access_log } = terms;
+                config.log.access = access_log;
                 let keys = IssuerKeys::Jwks { url, refresh, max_age };
                 config.issuers = vec![Issuer { keys, ..configured(&[Es256]) }];
                 let agent = waypost::config::Allow { assets, ..allow("agent") };
