@@ -2,6 +2,8 @@
 //!
 //! Parts that did not change are shared with the snapshot before. Only `workers/publish` makes one.
 
+mod listings;
+
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +17,8 @@ use crate::entitlement::Entitlements;
 use crate::metrics::{ProductMeters, RegionMeters};
 use crate::model::{ChannelName, Country, Exclusion, ProductName, RegionName, Timestamp, Version};
 use crate::routing::{Availability, Holders, Mirrors, Rankings, Router};
+
+pub use listings::Listings;
 
 /// The one pointer. `None` before the first snapshot.
 pub type Published = ArcSwapOption<Snapshot>;
@@ -133,8 +137,8 @@ pub struct ProductView {
     pub meters: Arc<ProductMeters>,
     /// Who may have it; `None`: everybody everywhere.
     pub guard: Option<Box<Guard>>,
-    /// What `releases.json` says, written when first asked for; the same for all views that say the same.
-    pub listing: Arc<OnceLock<Bytes>>,
+    /// What `releases.json` says; the same for all views that say the same.
+    pub listings: Arc<Listings>,
 }
 
 /// Whom a product is not for.
@@ -149,7 +153,7 @@ pub struct Guard {
 impl ProductView {
     /// Keeps what was written for the view before, where nothing of it changed: it may be megabytes, and who holds what,
     /// which changes all the time while a release is verified, is not in it.
-    pub fn keep_listing(&mut self, before: &Self) {
+    pub fn keep_listings(&mut self, before: &Self) {
         let version =
             |view: &Option<Arc<ReleaseView>>| view.as_ref().map(|view| view.release.id.version.clone());
         let releases = self
@@ -168,7 +172,7 @@ impl ProductView {
         let lengths = |view: &Self| (view.releases.len(), view.channels.len(), view.withdrawn.len());
         let same = lengths(self) == lengths(before) && self.latest == before.latest;
         if same && releases && channels && withdrawn {
-            self.listing = Arc::clone(&before.listing);
+            self.listings = Arc::clone(&before.listings);
         }
     }
 

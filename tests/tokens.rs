@@ -17,6 +17,8 @@ mod hostile;
 mod issuers;
 #[path = "tokens/keys.rs"]
 mod keys;
+#[path = "tokens/listings.rs"]
+mod listings;
 #[path = "tokens/openssl.rs"]
 mod openssl;
 #[path = "tokens/remembered.rs"]
@@ -33,3 +35,5 @@ mod site;
 mod tickets;
 #[path = "tokens/waits.rs"]
 mod waits;
+#[path = "support/world.rs"]
+mod world;

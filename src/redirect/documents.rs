@@ -1,10 +1,13 @@
 //! Answers from the catalogue to callers who may have it: only what they may have stands in them.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Response};
 use serde_json::json;
 
 use crate::catalog::{Asset, Release};
+use crate::config::Allow;
 use crate::entitlement::TICKET_PARAMETER;
 use crate::model::{AssetIndex, Timestamp};
 use crate::snapshot::{ProductView, Snapshot};
@@ -21,9 +24,15 @@ use super::names;
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
-/// A product's releases.
-pub fn releases(snapshot: &Snapshot, product: &ProductView, shown: &impl Shown) -> Response<Body> {
-    ok(snapshot, "application/json", releases_json(product, shown))
+/// A product's releases, of which these rules show so much.
+pub fn releases(
+    snapshot: &Snapshot,
+    product: &ProductView,
+    rules: Vec<Arc<Allow>>,
+    shown: &impl Shown,
+) -> Response<Body> {
+    let document = product.listings.part(rules, || releases_json(product, shown));
+    ok(snapshot, "application/json", document)
 }
 
 /// The checksums of a release.

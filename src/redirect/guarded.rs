@@ -225,7 +225,8 @@ impl<'s> Visit<'_, 's> {
         let found = match meaning {
             Ok(Meaning::Release(found)) => found,
             Ok(Meaning::Releases(product)) => {
-                let response = documents::releases(self.snapshot, product, &Given { visit: self, grant });
+                let (rules, given) = (self.rules_in_force(grant), Given { visit: self, grant });
+                let response = documents::releases(self.snapshot, product, rules, &given);
                 return answer::document(response, Some(product));
             }
             Ok(Meaning::Hosts) => {

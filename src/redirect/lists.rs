@@ -48,11 +48,8 @@ pub fn version(snapshot: &Snapshot, release: &Release) -> Response<Body> {
 
 /// A product's releases.
 pub fn releases(snapshot: &Snapshot, product: &ProductView) -> Response<Body> {
-    ok(
-        snapshot,
-        "application/json",
-        product.listing.get_or_init(|| releases_json(product, &Everything)).clone(),
-    )
+    let document = product.listings.everything(|| releases_json(product, &Everything));
+    ok(snapshot, "application/json", document)
 }
 
 /// Every host that a redirect can lead to.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use crate::catalog::Release;
-use crate::entitlement::{Grant, Lacking, Question};
+use crate::config::Allow;
+use crate::entitlement::{Grant, Lacking, Question, lacks};
 use crate::model::{AssetIndex, ChannelName, Denial, Platform, Version};
 use crate::snapshot::{ReleaseView, WithdrawnView};
 
@@ -94,6 +95,12 @@ impl<'s> Visit<'_, 's> {
     fn question<'q>(&'q self, version: Option<&'q Version>) -> Question<'q> {
         let (product, region, now) = (&self.product.name, self.region, self.now);
         Question { product, version, channels: None, asset: None, region, now }
+    }
+
+    /// The rules that give something of the product to this client's region now.
+    pub(super) fn rules_in_force(&self, grant: &Grant) -> Vec<Arc<Allow>> {
+        let question = self.question(None);
+        grant.rules().iter().filter(|rule| lacks(rule, &question).is_none()).cloned().collect()
     }
 
     /// Whether the grant gives a release, or one of its assets.

@@ -111,7 +111,7 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
         latest: product.latest.map(|latest| names.clone().position(|name| name == latest).unwrap()),
         meters: Arc::new(delivery.per_product(product.name, names)),
         withdrawn: Default::default(),
-        listing: Default::default(),
+        listings: Default::default(),
         guard: None,
         by_version: by_version.clone().into_iter().collect(),
         releases,

@@ -241,7 +241,7 @@ impl World {
             let before = products.get(&name).map(Arc::clone);
             match self.product_view(&name, before.as_deref(), reloaded) {
                 Some(mut view) => {
-                    before.inspect(|before| view.keep_listing(before));
+                    before.inspect(|before| view.keep_listings(before));
                     products.insert(name, Arc::new(view));
                 }
                 None => drop(products.remove(&name)),
@@ -307,7 +307,7 @@ impl World {
             channels,
             meters: self.meters(name, &names, before.filter(|_| !reloaded)),
             guard: self.guard(name),
-            listing: Arc::default(),
+            listings: Arc::default(),
             by_version,
             withdrawn,
             releases,
