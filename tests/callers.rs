@@ -9,7 +9,7 @@ mod program;
 mod site;
 
 use http::Method;
-use program::waypost;
+use program::{waypost, waypost_from_elsewhere};
 use serde_json::{Value, json};
 use site::{AP, EU, Site, sha256};
 
@@ -126,6 +126,73 @@ async fn an_explanation_says_who_asks_what_fits_and_what_comes_short() {
     assert!(!ran.out.contains("token"), "a public product asked for without a token: {ran:?}");
     let ran = waypost(&site, &["explain", "/agent/1.0/agent?ticket=hunter2", "--from", EU]).await;
     assert!(ran.code == 1 && ran.out.contains("(bad_ticket)") && !ran.out.contains("hunter2"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn an_explanation_can_be_asked_for_from_elsewhere_with_a_token_of_each_kind() {
+    let mut site = started().await;
+    site.plan.more += "[admin]\nlook = \"token\"\n";
+    site.write_config();
+    site.reload();
+    let asked = format!("/v1/explain?path=/agent/1.0/agent&ip={EU}");
+    site.until("looking takes a token", async || (site.admin(&asked).await.status == 401).then_some(()))
+        .await;
+    let (gold, id) = minted(&site, "gold").await;
+    let file = |name: &str, text: &str| {
+        let path = site.dir().join(name);
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+        path
+    };
+    let (operator, stranger) = (file("operator", "release-token"), file("stranger", "nobody's"));
+    let (bearer, nothing) = (file("bearer", &gold), file("nothing", ""));
+    let explain = ["explain", "/agent/1.0/agent", "--from", EU, "--token", "-"];
+    for (operator, bearer, code, part) in [
+        (&operator, &bearer, 0, format!("token   by customers, id {id}, ends in")),
+        // The one is never taken for the other.
+        (&operator, &operator, 1, "(malformed)".to_owned()),
+        (&bearer, &bearer, 2, String::new()),
+        (&stranger, &bearer, 2, String::new()),
+        (&operator, &nothing, 2, "standard input is empty".to_owned()),
+    ] {
+        let ran = waypost_from_elsewhere(&site, operator, bearer, &explain).await;
+        assert_eq!(ran.code, code, "{ran:?}");
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(told.contains(&part), "{part}: {told}");
+        for secret in [gold.as_str(), "release-token", "nobody's"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_says_which_mirrors_are_not_for_tools_that_repeat_a_token() {
+    let sign = "sign = { kind = \"s3\", region = \"x\", access_key_file = \"id\", secret_file = \"key\" }";
+    let site = Site::builder()
+        .mirror("bucket", |m| m.region("eu").line(sign))
+        .mirror("fra", |m| m.region("eu").line("private = true"))
+        .file("id", "AKIAEXAMPLE")
+        .file("key", "of the bucket")
+        .file("secret", "correct horse battery staple, 32+")
+        .release("agent", "1.0", &[("agent", b"the agent")], &["stable"])
+        .release("tool", "1.0", &[("tool", b"the tool")], &["stable"])
+        .config(TABLES)
+        .start()
+        .await;
+    site.until_everywhere("agent", "1.0").await;
+    site.until_everywhere("tool", "1.0").await;
+    let (gold, _) = minted(&site, "gold").await;
+    let (agent, tool) = ("/agent/1.0/agent", "/tool/1.0/tool");
+    let ran = waypost(&site, &["explain", agent, "--from", EU, "--token", &gold]).await;
+    let line = |mirror: &str| ran.out.lines().find(|line| line.contains(&format!("  {mirror}  "))).unwrap();
+    let part = "not for tools that repeat their token to it (wget, aria2, urllib)";
+    assert!(line("bucket").contains(part) && !line("fra").contains(part), "{ran:?}");
+    let ran = waypost(&site, &["explain", tool, "--from", EU, "--token", &gold]).await;
+    assert!(!ran.out.contains(part), "who brings no token repeats none: {ran:?}");
+    let ran = waypost(&site, &["explain", agent, "--from", EU, "--token", &gold, "--json"]).await;
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    for candidate in told["candidates"].as_array().unwrap() {
+        assert_eq!(candidate["refuses_credentials"], candidate["mirror"] == "bucket", "{told}");
+    }
 }
 
 #[tokio::test]

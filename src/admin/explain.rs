@@ -165,6 +165,7 @@ fn line(snapshot: &Snapshot, candidate: &Candidate, in_reach: &[&Candidate]) -> 
         "same_asn": candidate.same_asn,
         "same_country": near.same_country,
         "last_resort": near.last_resort,
+        "refuses_credentials": snapshot.mirrors.refusing.has(candidate.mirror),
         "verdict": verdict,
         "exclusion": exclusion,
         "fault": exclusion.and(snapshot.availability.faults.get(&candidate.mirror)),

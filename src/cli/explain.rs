@@ -81,6 +81,7 @@ struct Candidate {
     group: u64,
     score: Option<f64>,
     weight: u32,
+    refuses_credentials: bool,
     reason: String,
 }
 
@@ -162,11 +163,22 @@ fn page(explanation: &Explanation) -> String {
             candidate.score.map(|score| format!("{score:.0}")).unwrap_or_default(),
             candidate.group.to_string(),
             candidate.weight.to_string(),
-            candidate.reason.clone(),
+            verdict(candidate, explanation),
         ]);
     }
     text += &format!("\n{}", table.render());
     text
+}
+
+/// Which tools a mirror is not for depends on the tool, and an explanation is for none.
+fn verdict(candidate: &Candidate, explanation: &Explanation) -> String {
+    let reason = &candidate.reason;
+    match explanation.caller.as_ref().is_some_and(|caller| caller.entitled_product) {
+        true if candidate.refuses_credentials => {
+            format!("{reason}; not for tools that repeat their token to it (wget, aria2, urllib)")
+        }
+        _ => reason.clone(),
+    }
 }
 
 fn caller(caller: &Caller) -> String {
@@ -249,7 +261,7 @@ mod tests {
             "product": "tool", "version": "1.8.2", "channel": "stable", "asset": "x", "outcome": "redirected",
             "location": "https://m.example/x",
             "candidates": [{ "mirror": "fra", "region": null, "country": null, "distance_km": null, "group": 0,
-                "score": null, "weight": 100, "same_asn": false, "same_country": false, "verdict": "chosen",
+                "score": null, "weight": 100, "same_asn": false, "same_country": false, "refuses_credentials": true, "verdict": "chosen",
                 "reason": "chosen: nothing is known of distances" }],
         });
         let text = page(&serde_json::from_value(explanation).unwrap());
@@ -261,5 +273,6 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(!text.contains("token"), "nobody brings one: {text}");
     }
 }

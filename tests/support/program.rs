@@ -2,6 +2,7 @@
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -21,13 +22,26 @@ pub struct Ran {
 fn command(site: &Site, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
     command.args(args).arg("--config").arg(site.config_file()).env_remove("RUST_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Runs `waypost` over the site's socket to its end.
 pub async fn waypost(site: &Site, args: &[&str]) -> Ran {
-    let run = command(site, args).spawn().unwrap();
+    ended(command(site, args)).await
+}
+
+/// Runs `waypost` over the site's admin listener to its end, with the token in a file, and with this in its standard input.
+pub async fn waypost_from_elsewhere(site: &Site, token_file: &Path, input: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    command.args(args).arg("--admin").arg(format!("http://{}", site.admin_address()));
+    command.arg("--token-file").arg(token_file).env_remove("RUST_LOG");
+    command.stdin(std::fs::File::open(input).unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ended(command).await
+}
+
+async fn ended(mut command: Command) -> Ran {
+    let run = command.kill_on_drop(true).spawn().unwrap();
     let output = timeout(PATIENCE * 3, run.wait_with_output()).await.expect("it ends").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
@@ -42,7 +56,7 @@ pub struct Running {
 
 impl Running {
     pub fn start(site: &Site, args: &[&str]) -> Self {
-        let mut child = command(site, args).spawn().unwrap();
+        let mut child = command(site, args).kill_on_drop(true).spawn().unwrap();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, err, seen: Vec::new() }
     }
