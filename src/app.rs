@@ -13,12 +13,13 @@ use tokio::sync::{Notify, mpsc};
 use crate::admin::{Admin, Door};
 use crate::client::Proxies;
 use crate::config::{Config, Limits, Loaded};
+use crate::deliveries::{RecordError, Records};
 use crate::fetch::FetcherError;
 use crate::metrics::Metrics;
 use crate::model::{Clock, Timestamp};
 use crate::server::{BindError, Server, TlsError, TlsStore};
 use crate::snapshot::Published;
-use crate::store::{Deliveries, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tasks::{Shutdown, Tasks, shutdown};
 use crate::workers::handle::{Message, channel};
 use crate::workers::publish::{Remembered, World, Writer};
@@ -41,6 +42,9 @@ pub enum AppError {
     /// The state folder.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The record of deliveries.
+    #[error("{0}")]
+    Record(#[from] RecordError),
     /// GeoIP databases, range files and files of keys, all problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Prepare(Vec<PrepareError>),
@@ -80,7 +84,7 @@ pub struct App {
     admin: Vec<(Server, Admin)>,
     supervisor: Supervisor,
     writer: std::thread::JoinHandle<()>,
-    recorder: Option<std::thread::JoinHandle<()>>,
+    records: Arc<Records>,
     status: Arc<Status>,
 }
 
@@ -111,13 +115,15 @@ impl App {
         // Side by side: each takes a second or so at a million assets and with a city database.
         let (prepared, opened) =
             tokio::join!(prepare(&config, &metrics), open(config.server.state.clone(), clock.now()));
-        let (prepared, opened) = (prepared?, opened?);
+        let (mut prepared, opened) = (prepared?, opened?);
         let (geoip, mirrors) = (Arc::clone(prepared.locator.geoip()), Arc::clone(&prepared.mirrors));
 
         let status = Arc::new(Status::new(config.admin.clone()));
         let published = Arc::new(Published::default());
         let (Listeners { public, local, admin }, addresses) = Listeners::bind(&config, tls.clone())?;
-        let (deliveries, recorder) = record(&config, &metrics, &clock)?;
+        let records = Arc::new(Records::new(&metrics.access.deliveries, Arc::clone(&clock)));
+        let recording = records.open(&config.audit)?;
+        prepared.recording.clone_from(&recording);
         let (handle, messages) = channel();
         let (wakers, poll) = (Arc::new(Wakers::default()), Arc::new(Notify::new()));
         let keys = Arc::new(KeyLooks::default());
@@ -144,8 +150,7 @@ impl App {
             let listeners = ["public", "socket", "admin"].into_iter().zip(counters.clone()).collect();
             let (published, handle, status) = (published.clone(), handle.clone(), status.clone());
             let (metrics, clock, poll) = (metrics.clone(), clock.clone(), poll.clone());
-            let deliveries = deliveries.clone();
-            Admin { door, published, handle, status, metrics, clock, poll, listeners, deliveries }
+            Admin { door, published, handle, status, metrics, clock, poll, listeners }
         };
         let mut admins = vec![(local, plane(Door::Socket))];
         admins.extend(admin.map(|server| (server, plane(Door::Network(Arc::clone(&status.admin))))));
@@ -160,7 +165,8 @@ impl App {
             reload: Arc::new(Notify::new()),
             poll: Arc::clone(&poll),
             keys: Arc::clone(&keys),
-            audit: config.audit.clone(),
+            records: Arc::clone(&records),
+            recording,
             config: Arc::clone(&config),
         };
         let handler = Public {
@@ -169,14 +175,12 @@ impl App {
             clock,
             metrics,
             keys,
-            deliveries,
-            record_all: config.audit.required,
             access_log: config.log.access,
             session: config.tickets.session,
         };
         let drain = config.server.drain;
         let public = (public, handler);
-        Ok(Self { addresses, drain, public, admin: admins, supervisor, writer, recorder, status })
+        Ok(Self { addresses, drain, public, admin: admins, supervisor, writer, records, status })
     }
 
     /// What was bound.
@@ -236,14 +240,15 @@ impl App {
         {
             tracing::error!(%error, "the workers ended badly");
         }
-        // All senders are gone with the workers and the planes; the threads that write end by themselves.
-        for (name, thread) in [("publish", Some(self.writer)), ("deliveries", self.recorder)] {
-            let Some(thread) = thread else { continue };
-            let Ok(Ok(())) = tokio::task::spawn_blocking(move || thread.join()).await else {
-                return Err(AppError::Died(name.to_owned()));
-            };
+        // All senders are gone with the workers and the planes, and with the writer the last snapshot: the threads that
+        // write end by themselves.
+        let (writer, records) = (self.writer, self.records);
+        let ended = tokio::task::spawn_blocking(move || (writer.join().is_ok(), records.end())).await;
+        match ended {
+            Ok((true, true)) => outcome,
+            Ok((true, false)) => Err(AppError::Died("deliveries".to_owned())),
+            Ok((false, _)) | Err(_) => Err(AppError::Died("publish".to_owned())),
         }
-        outcome
     }
 }
 
@@ -279,14 +284,6 @@ fn certificates(config: &Config, now: Timestamp) -> Result<Option<Arc<TlsStore>>
         tracing::warn!(%warning, "server.tls.certificate");
     }
     Ok(tls)
-}
-
-/// The record of deliveries, and the thread that writes it.
-type Recording = (Option<Deliveries>, Option<std::thread::JoinHandle<()>>);
-
-fn record(config: &Config, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Result<Recording, StoreError> {
-    let records = &metrics.access.deliveries;
-    Ok(Deliveries::start(&config.audit, records, Arc::clone(clock))?.unzip())
 }
 
 /// Reads GeoIP databases away from the runtime's threads.

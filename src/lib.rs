@@ -34,6 +34,7 @@
 //! | 1 | [`health`] | IS IT THERE: a mirror's standing and its copies' ledger, as folds over what was seen |
 //! | 1 | [`entitlement`] | WHO MAY: tokens verified and remembered, rules from claims to rights, tickets, counts |
 //! | 1 | [`links`] | signed URLs of mirrors, made with local keys |
+//! | 1 | [`deliveries`] | the record of what was given to whom: numbered lines, a thread for each file |
 //! | 1 | [`config`], [`fetch`] | file to checked values (every floor above may read the values); bounded outgoing HTTP |
 //! | 0 | [`model`], [`metrics`], [`tasks`] | plain types and reasons; counters; named tasks, shutdown, work on all cores |
 //!
@@ -63,6 +64,7 @@ pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod deliveries;
 pub mod entitlement;
 pub mod fetch;
 pub mod health;

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::catalog::{Aliases, Release};
 use crate::client::{Forwarded, Locator};
+use crate::deliveries::Recording;
 use crate::entitlement::Entitlements;
 use crate::metrics::{ProductMeters, RegionMeters};
 use crate::model::{ChannelName, Country, Exclusion, ProductName, RegionName, Timestamp, Version};
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub catalog: Arc<CatalogView>,
     /// Who may have what of it.
     pub entitlements: Arc<Entitlements>,
+    /// Where it is recorded who was given what; `None`: nowhere.
+    pub recording: Option<Recording>,
     /// What `/hosts.json` says: every host that a redirect can lead to.
     pub hosts: Bytes,
     /// Durations of answers.

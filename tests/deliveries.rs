@@ -16,7 +16,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use disk::SmallDisk;
@@ -214,25 +214,65 @@ async fn whoever_may_have_the_release_before_and_not_the_one_that_is_out_now_is_
     assert_eq!(site.metric(regressions).await, 1.0);
 }
 
-#[tokio::test]
-async fn a_reload_that_asks_for_a_record_where_there_is_none_waits_for_the_next_start() {
-    let public = Site::builder()
+/// `agent` 1.0 for everybody, on a mirror that could serve it to some.
+fn open_to_all() -> Builder {
+    Site::builder()
         .mirror("fra", |m| m.region("eu").line("private = true"))
         .release("agent", "1.0", &[("agent.tar.gz", b"for customers")], &["stable"])
-        .file(SECRET_FILE, SECRET);
-    let mut site = public.start().await;
+        .file(SECRET_FILE, SECRET)
+}
+
+#[tokio::test]
+async fn a_reload_closes_a_product_that_was_public_and_begins_the_record_and_another_one_ends_it() {
+    let mut site = open_to_all().start().await;
     site.until_redirected(PATH, EU, "fra").await;
-    site.plan.more = format!("{AGENT}{ALL}");
+    let file = site.state().join("deliveries.jsonl");
+    assert!(!file.exists(), "nothing is entitled yet");
+    let public = site.plan.more.clone();
+    site.plan.more = format!("{AGENT}{ALL}[audit]\nrequired = true\n");
+    site.write_config();
+    site.reload();
+    site.until_status(PATH, EU, 401).await;
+    assert_eq!(ask(&site, PATH, &token("alice")).await.status, 302);
+    assert_eq!(lines(&[&file]).last().unwrap()["token_id"], "alice");
+    site.plan.more = public;
+    site.write_config();
+    site.reload();
+    site.until_status(PATH, EU, 302).await;
+    site.until("the record has ended", async || {
+        lines(&[&file]).last().unwrap()["ended"].is_string().then_some(())
+    })
+    .await;
+    site.stop().await.unwrap();
+    assert_eq!(numbers(&lines(&[&file])), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_opened_refuses_the_reload_and_what_was_in_force_stays() {
+    let mut site = started(agent("required = true")).await;
+    let before = site.plan.more.clone();
+    let elsewhere = "file = \"no/such/folder/deliveries.jsonl\"\nrequired = true\n";
+    site.plan.more = format!("{AGENT}{ALL}[audit]\n{elsewhere}");
     site.write_config();
     site.reload();
     site.until("the reload is refused", async || {
-        site.admin("/readyz").await.text().contains("would not be recorded").then_some(())
+        let answer = site.admin("/readyz").await;
+        let text = answer.text();
+        (text.contains("audit.file") && text.contains("no/such/folder")).then_some(())
     })
     .await;
-    assert!(!site.state().join("deliveries.jsonl").exists(), "nothing is entitled yet");
-    site.restart().await;
-    site.until_status(PATH, EU, 401).await;
-    assert_eq!(lines(&[&site.state().join("deliveries.jsonl")]).len(), 1);
+    assert_eq!(ask(&site, PATH, &token("alice")).await.status, 302);
+    site.plan.more = before;
+    site.write_config();
+    site.reload();
+    site.until("the reload is accepted", async || {
+        (!site.admin("/readyz").await.text().contains("audit.file")).then_some(())
+    })
+    .await;
+    assert_eq!(ask(&site, PATH, &token("bob")).await.status, 302);
+    site.stop().await.unwrap();
+    let lines = lines(&[&site.state().join("deliveries.jsonl")]);
+    assert_eq!(numbers(&lines), [0, 1, 2, 3], "it is the same run");
 }
 
 // The program itself, killed.
@@ -309,6 +349,65 @@ async fn every_redirect_that_a_client_got_is_in_the_file_after_kill_9() {
                 (round + 1, 0)
             );
         }
+    };
+    tokio::task::spawn_blocking(work).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_changes_the_file_under_load_and_every_redirect_is_in_one_of_them_once() {
+    const CHANGES: usize = 6;
+    let mut site = agent("required = false").lay_out().await;
+    let work = move || {
+        let ids = AtomicU64::new(0);
+        let (mut service, address) = serve(&site, &ids);
+        let done = AtomicBool::new(false);
+        let client = || -> Vec<String> {
+            std::iter::from_fn(|| {
+                let (id, token) = next(&ids);
+                (!done.load(Ordering::Relaxed)).then(|| {
+                    let answer = get(address, PATH, &token).unwrap();
+                    assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
+                    id
+                })
+            })
+            .collect()
+        };
+        let given: Vec<String> = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+            for change in 1..=CHANGES {
+                // There and back again, with and without having to be recorded.
+                let (name, required) = (["a", "b"][change % 2], change % 3 == 0);
+                let audit = format!("file = \"state/{name}.jsonl\"\nrequired = {required}");
+                site.plan.more = format!("{AGENT}{ALL}[audit]\n{audit}\n");
+                site.write_config();
+                service.signal("HUP");
+                service.line(&["\"reloaded\""]);
+                let before = ids.load(Ordering::Relaxed);
+                while ids.load(Ordering::Relaxed) < before + 50 {
+                    std::thread::yield_now();
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+        });
+        service.signal("TERM");
+        service.ended();
+        let files = ["deliveries", "a", "b"].map(|name| site.state().join(format!("{name}.jsonl")));
+        let lines = lines(&files.each_ref().map(|file| file.as_path()));
+        let recorded: Vec<&str> = lines.iter().filter_map(|line| line["token_id"].as_str()).collect();
+        let distinct: BTreeSet<&str> = recorded.iter().copied().collect();
+        assert_eq!(recorded.len(), distinct.len(), "no line is there twice");
+        let lost: Vec<_> = given.iter().filter(|id| !distinct.contains(id.as_str())).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        let of =
+            |run: &str| lines.iter().filter(move |line| line["run"] == *run).cloned().collect::<Vec<_>>();
+        let runs: BTreeSet<&str> = lines.iter().map(|line| line["run"].as_str().unwrap()).collect();
+        for run in &runs {
+            let lines = of(run);
+            assert_eq!(numbers(&lines), (0..lines.len() as u64).collect::<Vec<_>>(), "{run}");
+            assert!(lines[0]["started"].is_string() && lines.last().unwrap()["ended"].is_string());
+        }
+        assert!(runs.len() > 2, "{runs:?}");
     };
     tokio::task::spawn_blocking(work).await.unwrap();
 }

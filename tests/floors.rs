@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("health", 1),
     ("entitlement", 1),
     ("links", 1),
+    ("deliveries", 1),
     ("config", 1),
     ("fetch", 1),
     ("model", 0),

@@ -209,7 +209,7 @@ def per_request(context: Context, service: Guarded, load: Load) -> Cost:
     # Threads have no names here: they are known by what they run.
     threads = {path: path.read_text(errors="replace") for path in context.work.glob(f"{out.name}.1-*")}
     answering = [path for path, text in threads.items() if "redirect::answer" in text]
-    recording = [path for path, text in threads.items() if "deliveries::Recorder" in text and path not in answering]
+    recording = [path for path, text in threads.items() if "deliveries::recorder::Recorder" in text and path not in answering]
     if len(answering) != 1:
         raise Failed(f"{len(answering)} threads answer in {out}.1-*: see {context.servers.log(name)}")
     functions = Counter({name: count / load.counted for name, count in callgrind.by_function(answering[0]).items()})

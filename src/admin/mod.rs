@@ -26,7 +26,6 @@ use crate::metrics::Metrics;
 use crate::model::{Clock, MirrorName, ProductName, Role};
 use crate::server::{Connection, Handler, ServerCounters};
 use crate::snapshot::Published;
-use crate::store::Deliveries;
 use crate::workers::report::Topic;
 use crate::workers::{Handle, Status};
 
@@ -50,8 +49,6 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     /// Wakes the look at the origin.
     pub poll: Arc<Notify>,
-    /// Where deliveries are recorded; `None`: nowhere.
-    pub deliveries: Option<Deliveries>,
     /// Listeners whose counters the metrics show, by name.
     pub listeners: Vec<(&'static str, Arc<ServerCounters>)>,
 }
@@ -184,7 +181,8 @@ impl Admin {
         if let Some(error) = self.status.origin_error.load().as_deref() {
             warnings.push(format!("the origin cannot be read: {error}"));
         }
-        if let Some(error) = self.deliveries.as_ref().and_then(Deliveries::error) {
+        let recording = snapshot.as_deref().and_then(|snapshot| snapshot.recording.as_ref());
+        if let Some(error) = recording.and_then(|recording| recording.to.error()) {
             warnings.push(format!("deliveries cannot be recorded: {error}"));
         }
         // A service without releases or mirrors still answers, truthfully: only starting and stopping are not ready.

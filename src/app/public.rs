@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::client::{self, client_network};
+use crate::deliveries::{Deliveries, Delivery};
 use crate::metrics::{GRANTED, Metrics};
 use crate::model::{Clock, Denial, Timestamp};
 use crate::redirect::{
@@ -21,7 +22,6 @@ use crate::redirect::{
 };
 use crate::server::{Connection, Handler, Peer, Scheme};
 use crate::snapshot::{Published, Snapshot};
-use crate::store::{Deliveries, Delivery};
 use crate::workers::{KeyLook, KeyLooks, Status};
 
 /// How long a request waits for an issuer's keys to be fetched, because it names one that is not known.
@@ -41,10 +41,6 @@ pub struct Public {
     pub metrics: Arc<Metrics>,
     /// Fetches issuers' keys.
     pub keys: Arc<KeyLooks>,
-    /// Where it is recorded what was given to whom; `None`: nowhere.
-    pub deliveries: Option<Deliveries>,
-    /// What cannot be recorded is not given.
-    pub record_all: bool,
     /// One line per request.
     pub access_log: bool,
     /// How long a browser keeps a token.
@@ -72,7 +68,7 @@ enum Waits {
     /// The issuer may have published another key: then it is another answer.
     ForKeys(Arc<KeyLook>),
     /// It is given once this is recorded.
-    ForRecord(Box<Delivery>),
+    ForRecord(Box<(Arc<Deliveries>, Delivery)>),
 }
 
 /// Whether a request may wait for an issuer's keys.
@@ -163,12 +159,12 @@ impl Public {
         passage: &Passage,
     ) -> Option<Waits> {
         self.count_check(snapshot, facts, passage);
-        let (Some(deliveries), true) = (&self.deliveries, passage.hands_out) else { return None };
+        let (Some(recording), true) = (&snapshot.recording, passage.hands_out) else { return None };
         let delivery = delivery(snapshot, inquiry, facts, passage)?;
-        if self.record_all {
-            return Some(Waits::ForRecord(Box::new(delivery)));
+        if recording.required {
+            return Some(Waits::ForRecord(Box::new((Arc::clone(&recording.to), delivery))));
         }
-        deliveries.note(delivery);
+        recording.to.note(delivery);
         None
     }
 
@@ -193,14 +189,14 @@ impl Public {
         &self,
         request: &Request<Incoming>,
         connection: &Connection,
-        delivery: Delivery,
+        (record, delivery): (Arc<Deliveries>, Delivery),
         response: Response<Body>,
     ) -> Response<Body> {
-        let recorded = match &self.deliveries {
-            Some(deliveries) => deliveries.record(delivery).await,
-            None => false,
-        };
-        if recorded { response } else { self.refused(request, connection, Denial::NotRecorded) }
+        if record.record(delivery).await {
+            response
+        } else {
+            self.refused(request, connection, Denial::NotRecorded)
+        }
     }
 
     /// Refuses a request that would have been answered.
@@ -315,7 +311,7 @@ fn delivery(
         at: inquiry.occasion.now(),
         product: release.release.id.product.clone(),
         version: release.release.id.version.clone(),
-        asset: release.release.asset(asset).name.clone(),
+        asset: Box::from(&*release.release.asset(asset).name),
         region: facts.region.map(|id| snapshot.settings.regions[id.index()].clone()),
         mirror: facts.mirror.map(|id| snapshot.mirrors.get(id).name.clone()),
         network: client_network(inquiry.client),

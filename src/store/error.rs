@@ -78,17 +78,6 @@ pub enum StoreError {
         /// The order's number.
         id: u64,
     },
-    /// The record of deliveries cannot be begun.
-    #[error(
-        "audit.file {} cannot be written ({source}): make it and its folder writable for the user that waypost runs as, \
-         or name another file", path.display()
-    )]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// A text or a body above its bound.
     #[error("{what} of {bytes} bytes is too long: at most {max}")]
     TooLong {

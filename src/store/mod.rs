@@ -15,7 +15,6 @@
 //! All calls block, on disk where they write. One thread owns the [`Store`].
 
 mod access;
-mod deliveries;
 mod error;
 mod folder;
 mod journal;
@@ -31,7 +30,6 @@ use std::path::Path;
 use crate::model::Sha256;
 
 pub use access::{AccessNote, KnownKeys};
-pub use deliveries::{Deliveries, Delivery};
 pub use error::StoreError;
 pub use observation::{BODY_MAX, KnownManifest, Observation};
 pub use opening::{Loaded, OpenNote};

@@ -9,6 +9,7 @@ use crate::catalog::signature::TrustedKeys;
 use crate::catalog::{Aliases, encode_path};
 use crate::client::{Forwarded, GeoRanges, LocateError, Locator};
 use crate::config::{Config, Host};
+use crate::deliveries::Recording;
 use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
 use crate::routing::{Mirrors, Rankings};
 use crate::snapshot::{HostView, Settings};
@@ -38,6 +39,8 @@ pub struct Prepared {
     pub timing: Arc<RegionMeters>,
     /// Counters for requests that name no product.
     pub unnamed: Arc<ProductMeters>,
+    /// Where deliveries are recorded; `None`: nowhere, as while it was not said: a file is opened once all else is good.
+    pub recording: Option<Recording>,
 }
 
 /// Why a configuration cannot come into force.
@@ -90,6 +93,7 @@ impl Prepared {
             timing: Arc::new(delivery.per_region()),
             unnamed: Arc::new(delivery.per_product("", std::iter::empty())),
             delivery,
+            recording: None,
             config,
         })
     }

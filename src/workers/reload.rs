@@ -10,7 +10,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::GeoRanges;
-use crate::config::{Audit, Config, NetworkSource};
+use crate::config::{Config, NetworkSource};
+use crate::deliveries::{Recording, Records};
 use crate::fetch::Fetcher;
 use crate::routing;
 use crate::server::TlsStore;
@@ -71,8 +72,10 @@ pub struct Supervisor {
     pub config: Arc<Config>,
     /// Its mirrors.
     pub mirrors: Arc<routing::Mirrors>,
-    /// How deliveries are recorded, since the start.
-    pub audit: Audit,
+    /// Opens records of deliveries.
+    pub records: Arc<Records>,
+    /// The one in force.
+    pub recording: Option<Recording>,
     /// The GeoIP ranges in force.
     pub geoip: Arc<GeoRanges>,
     /// The certificates in force.
@@ -141,6 +144,7 @@ impl Supervisor {
             origin.shutdown().await;
             (self.geoip, self.config, self.fetcher) = (Arc::clone(prepared.locator.geoip()), config, fetcher);
             self.mirrors = Arc::clone(&prepared.mirrors);
+            self.recording.clone_from(&prepared.recording);
             self.status.admin.store(Arc::new(self.config.admin.clone()));
             self.common.handle.tell(Fact::Reloaded(Box::new(prepared))).await;
             origin = self.start_origin();
@@ -200,18 +204,20 @@ impl Supervisor {
     async fn read_again(&self) -> Result<Reloaded, Refusal> {
         let file = self.config_file.clone().ok_or("this service was started without a configuration file")?;
         let metrics = Arc::clone(&self.common.metrics);
-        let (tls, before, audit) = (self.tls.clone(), Arc::clone(&self.config), self.audit.clone());
+        let (tls, before) = (self.tls.clone(), Arc::clone(&self.config));
+        let records = Arc::clone(&self.records);
         blocking(move || {
             let loaded = crate::config::load(&file).map_err(|problems| problems.to_string())?;
             loaded.warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
             let config = Arc::new(loaded.config);
-            check_audit(&audit, &config.audit)?;
             warn_of_restart(&before, &config);
             let fetcher = fetcher(&config).map_err(|error| error.to_string())?;
-            let prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
+            let mut prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
             if let Some(tls) = &tls {
                 tls.reload().map_err(|error| error.to_string())?;
             }
+            // Last: a run that begins stands in the file, whatever becomes of the reload.
+            prepared.recording = records.open(&config.audit).map_err(|error| error.to_string())?;
             Ok((config, prepared, fetcher))
         })
         .await
@@ -220,9 +226,10 @@ impl Supervisor {
     /// Compiles the databases, range files and keys again under the configuration in force.
     async fn prepare_with_new_files(&self) -> Result<Reloaded, Refusal> {
         let (config, metrics) = (Arc::clone(&self.config), Arc::clone(&self.common.metrics));
-        let fetcher = self.fetcher.clone();
+        let (fetcher, recording) = (self.fetcher.clone(), self.recording.clone());
         blocking(move || {
             let prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
+            let prepared = Prepared { recording, ..prepared };
             Ok((config, prepared, fetcher))
         })
         .await
@@ -248,25 +255,12 @@ async fn blocking<T: Send + 'static>(
     work.unwrap_or_else(|error| Err(format!("the reload failed: {error}")))
 }
 
-/// The record of deliveries is begun once. What has to be recorded is not given out before it is.
-fn check_audit(before: &Audit, after: &Audit) -> Result<(), Refusal> {
-    let begins = before.file.is_none() && after.file.is_some();
-    if before != after && (begins || after.required) {
-        let why = "[audit] is other than at the start (it has a file by default once a product is entitled), and \
-                   deliveries would not be recorded as it says: restart the service";
-        return Err(why.to_owned());
-    }
-    Ok(())
-}
-
 /// Listeners and the state folder are opened once.
 fn warn_of_restart(before: &Config, after: &Config) {
     let (a, b) = (&before.server, &after.server);
     let same = (&a.listen, a.admin, &a.state, &a.tls) == (&b.listen, b.admin, &b.state, &b.tls);
-    if !same || before.limits != after.limits || before.audit != after.audit {
-        tracing::warn!(
-            "server.listen, admin, state, tls, [limits] and [audit] take effect at the next start"
-        );
+    if !same || before.limits != after.limits {
+        tracing::warn!("server.listen, admin, state, tls and [limits] take effect at the next start");
     }
     if a.trusted_proxies != b.trusted_proxies {
         tracing::warn!(

@@ -351,7 +351,7 @@ impl Site {
     pub async fn run_again(&mut self) {
         soon("the state folder is free", async || match self.run().await {
             Ok(()) => Some(()),
-            Err(AppError::Store(StoreError::InUse { .. } | StoreError::Record { .. })) => None,
+            Err(AppError::Store(StoreError::InUse { .. }) | AppError::Record(_)) => None,
             Err(error) => panic!("{error}"),
         })
         .await;

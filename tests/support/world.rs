@@ -144,6 +144,7 @@ pub fn snapshot(config: &Config, products: &[Product], out: &[(&str, Exclusion)]
             Arc::clone(&prepared.believed.tickets),
             Arc::default(),
         )),
+        recording: None,
         settings: prepared.settings,
         timing: prepared.timing,
         mirrors: prepared.mirrors,

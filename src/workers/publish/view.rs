@@ -149,6 +149,7 @@ impl World {
             availability: Arc::clone(&self.views.availability),
             catalog: Arc::clone(&self.views.catalog),
             entitlements: Arc::clone(&self.access.entitlements),
+            recording: prepared.recording.clone(),
             hosts: self.views.hosts.clone(),
             timing: Arc::clone(&prepared.timing),
         })

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::model::Timestamp;
@@ -20,25 +22,55 @@ pub(super) enum Durability {
     OnDisk,
 }
 
+/// When a file is put aside, and how many of those are kept. A reload changes it while the file is written to.
+#[derive(Debug)]
+pub(super) struct Rotation {
+    /// How long a file may become, in bytes; longer only where more is appended at once.
+    length: AtomicU64,
+    /// How many of those that were put aside are kept; 0: all.
+    keep: AtomicUsize,
+}
+
+impl Rotation {
+    pub fn new(length: u64, keep: usize) -> Self {
+        Self { length: AtomicU64::new(length), keep: AtomicUsize::new(keep) }
+    }
+
+    /// From the next line on.
+    pub fn change(&self, length: u64, keep: usize) {
+        self.length.store(length, Ordering::Relaxed);
+        self.keep.store(keep, Ordering::Relaxed);
+    }
+}
+
 /// The file under its name, opened when it is needed.
 #[derive(Debug)]
 pub(super) struct RecordFile {
     path: PathBuf,
-    /// How long a file may become, in bytes; longer only where more is appended at once.
-    rotate: u64,
-    /// A file that would grow beyond so many bytes is put aside; more than `rotate` while that fails.
-    rotate_at: u64,
-    /// How many of those are kept; 0: all.
-    keep: usize,
-    file: Option<File>,
+    rotation: Arc<Rotation>,
+    /// It could not be put aside: that is tried again at this length, in bytes.
+    retry_at: u64,
+    open: Option<Open>,
     /// Where the last complete line ends, while there may be a part of another behind it.
     torn_after: Option<u64>,
 }
 
+/// A file that is open.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Device and inode: whether it still has its name.
+    identity: (u64, u64),
+}
+
+fn identity(about: &fs::Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
+}
+
 impl RecordFile {
     /// Nothing is opened yet.
-    pub fn new(path: PathBuf, rotate: u64, keep: usize) -> Self {
-        Self { path, rotate, rotate_at: rotate, keep, file: None, torn_after: None }
+    pub fn new(path: PathBuf, rotation: Arc<Rotation>) -> Self {
+        Self { path, rotation, retry_at: 0, open: None, torn_after: None }
     }
 
     /// Its name.
@@ -52,17 +84,13 @@ impl RecordFile {
     /// by moving it needs to tell nobody.
     pub fn append(&mut self, lines: &[u8], durability: Durability, now: Timestamp) -> io::Result<()> {
         self.settle()?;
-        if self.file.as_ref().is_some_and(|file| !self.is_in_place(file)) {
-            self.file = None;
+        let mut end = self.end()?;
+        let rotate_at = self.rotation.length.load(Ordering::Relaxed).max(self.retry_at);
+        if end > 0 && end.saturating_add(lines.len() as u64) > rotate_at {
+            end = self.rotate(end, now)?;
         }
-        self.open()?;
-        let length = self.length()?;
-        if length > 0 && length.saturating_add(lines.len() as u64) > self.rotate_at {
-            self.rotate(length, now)?;
-        }
-        let end = self.length()?;
-        let file = self.opened()?;
-        let written = (&*file).write_all(lines).and_then(|()| match durability {
+        let mut file = self.opened()?;
+        let written = file.write_all(lines).and_then(|()| match durability {
             Durability::Handed => Ok(()),
             Durability::OnDisk => file.sync_data(),
         });
@@ -76,58 +104,57 @@ impl RecordFile {
 
     /// Cuts off what a failed write left.
     fn settle(&mut self) -> io::Result<()> {
-        if let Some((file, end)) = self.file.as_ref().zip(self.torn_after) {
-            file.set_len(end)?;
+        if let Some((open, end)) = self.open.as_ref().zip(self.torn_after) {
+            open.file.set_len(end)?;
         }
         self.torn_after = None;
         Ok(())
     }
 
     fn opened(&self) -> io::Result<&File> {
-        self.file.as_ref().ok_or_else(|| io::Error::other("it is not open"))
+        self.open.as_ref().map(|open| &open.file).ok_or_else(|| io::Error::other("it is not open"))
     }
 
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.opened()?.metadata()?.len())
-    }
-
-    fn is_in_place(&self, file: &File) -> bool {
-        let identity = |about: fs::Metadata| (about.dev(), about.ino());
-        let (open, named) = (file.metadata().map(identity), fs::metadata(&self.path).map(identity));
-        open.is_ok_and(|open| named.is_ok_and(|named| named == open))
-    }
-
-    fn open(&mut self) -> io::Result<()> {
-        if self.file.is_some() {
-            return Ok(());
+    /// Opens it where it is not open under its name, and tells where it ends. One look at the name tells both.
+    fn end(&mut self) -> io::Result<u64> {
+        let named = fs::metadata(&self.path).ok();
+        match named.filter(|about| self.open.as_ref().is_some_and(|open| open.identity == identity(about))) {
+            Some(about) => Ok(about.len()),
+            None => self.open(),
         }
+    }
+
+    /// Opens it anew, and tells where it ends.
+    fn open(&mut self) -> io::Result<u64> {
+        self.open = None;
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(&self.path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let why = "another process writes it: give each service an audit.file of its own";
+                let why = "something else writes it already: give each service an audit.file of its own";
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
         end_last_line(&mut file)?;
         sync_folder(&self.path)?;
-        self.file = Some(file);
-        Ok(())
+        let about = file.metadata()?;
+        self.open = Some(Open { file, identity: identity(&about) });
+        Ok(about.len())
     }
 
-    /// Begins another file. Where this one cannot be put aside it goes on, and it is tried again when it is twice as long.
-    fn rotate(&mut self, length: u64, now: Timestamp) -> io::Result<()> {
+    /// Begins another file, and tells where it ends. Where this one cannot be put aside it goes on, and it is tried again
+    /// when it is twice as long.
+    fn rotate(&mut self, length: u64, now: Timestamp) -> io::Result<u64> {
         match self.put_aside(now) {
             Ok(()) => {
-                self.rotate_at = self.rotate;
-                self.file = None;
+                self.retry_at = 0;
                 self.open()
             }
             Err(error) => {
                 tracing::error!(path = %self.path.display(), %error, "the record of deliveries cannot be put aside");
-                self.rotate_at = length.saturating_mul(2);
-                Ok(())
+                self.retry_at = length.saturating_mul(2);
+                Ok(length)
             }
         }
     }
@@ -142,8 +169,11 @@ impl RecordFile {
         let to = self.name_aside(at);
         fs::rename(&self.path, &to)?;
         aside.push((at, to));
-        let old = aside.len().saturating_sub(self.keep);
-        for (_, path) in aside.iter().take(if self.keep == 0 { 0 } else { old }) {
+        let old = match self.rotation.keep.load(Ordering::Relaxed) {
+            0 => 0,
+            keep => aside.len().saturating_sub(keep),
+        };
+        for (_, path) in aside.iter().take(old) {
             if let Err(error) = fs::remove_file(path) {
                 tracing::warn!(path = %path.display(), %error, "an old record of deliveries cannot be removed");
             }

@@ -1,10 +1,12 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::file::{Durability, RecordFile};
 use super::*;
+use crate::config::Audit;
 use crate::metrics::Metrics;
 use crate::model::SystemClock;
 
@@ -12,24 +14,34 @@ struct Kept {
     folder: TempDir,
     audit: Audit,
     metrics: Metrics,
+    records: Records,
 }
 
 impl Kept {
     fn new(rotate: u64, keep: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = Some(folder.path().join("deliveries.jsonl"));
-        Self { folder, audit: Audit { file, required: false, rotate, keep }, metrics: Metrics::new() }
+        let audit = Audit { file, required: false, rotate, keep };
+        let metrics = Metrics::new();
+        let records = records(&metrics);
+        Self { folder, audit, metrics, records }
     }
 
-    fn start(&self) -> (Deliveries, JoinHandle<()>) {
-        self.try_start().unwrap().unwrap()
+    fn start(&self) -> Arc<Deliveries> {
+        self.open(&self.audit).unwrap()
     }
 
-    fn try_start(&self) -> Result<Option<(Deliveries, JoinHandle<()>)>, StoreError> {
-        Deliveries::start(&self.audit, &self.metrics.access.deliveries, Arc::new(SystemClock))
+    fn open(&self, audit: &Audit) -> Option<Arc<Deliveries>> {
+        self.records.open(audit).unwrap().map(|recording| recording.to)
     }
 
-    fn path(&self) -> &Path {
+    /// As if the service stopped.
+    fn end(&self, running: Arc<Deliveries>) {
+        drop(running);
+        assert!(self.records.end());
+    }
+
+    fn path(&self) -> &std::path::Path {
         self.audit.file.as_ref().unwrap()
     }
 
@@ -57,7 +69,7 @@ fn delivery(asset: &str) -> Delivery {
         at: Timestamp::parse_rfc3339("2026-11-21T10:00:00Z").unwrap(),
         product: ProductName::new("agent").unwrap(),
         version: Version::parse("1.2").unwrap(),
-        asset: AssetName::new(asset),
+        asset: asset.into(),
         region: None,
         mirror: Some(MirrorName::new("fra").unwrap()),
         network: "192.0.2.0/24".parse().unwrap(),
@@ -67,9 +79,8 @@ fn delivery(asset: &str) -> Delivery {
     }
 }
 
-fn end((deliveries, thread): (Deliveries, JoinHandle<()>)) {
-    drop(deliveries);
-    thread.join().unwrap();
+fn records(metrics: &Metrics) -> Records {
+    Records::new(&metrics.access.deliveries, Arc::new(SystemClock))
 }
 
 fn numbers(lines: &[Value]) -> Vec<u64> {
@@ -81,9 +92,9 @@ fn a_run_is_numbered_from_its_start_to_its_end_and_says_who_got_what() {
     use std::os::unix::fs::PermissionsExt;
     let kept = Kept::new(1 << 20, 10);
     let running = kept.start();
-    running.0.note(delivery("a.zip"));
-    running.0.note(delivery("b.zip"));
-    end(running);
+    running.note(delivery("a.zip"));
+    running.note(delivery("b.zip"));
+    kept.end(running);
     let lines = kept.lines();
     assert_eq!(numbers(&lines), [0, 1, 2, 3]);
     assert!(lines[0]["started"].is_string() && lines[3]["ended"].is_string(), "{lines:#?}");
@@ -105,8 +116,8 @@ fn a_torn_line_is_completed_and_those_after_it_stand_by_themselves() {
     let kept = Kept::new(1 << 20, 10);
     fs::write(kept.path(), br#"{"run":"before","number":7,"at":"20"#).unwrap();
     let running = kept.start();
-    running.0.note(delivery("a.zip"));
-    end(running);
+    running.note(delivery("a.zip"));
+    kept.end(running);
     let text = fs::read_to_string(kept.path()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
@@ -117,11 +128,11 @@ fn a_torn_line_is_completed_and_those_after_it_stand_by_themselves() {
 fn files_are_put_aside_without_losing_a_line_and_the_newest_are_kept() {
     for (keep, files) in [(0, 6..60), (2, 3..4)] {
         let kept = Kept::new(2000, keep);
-        let (deliveries, thread) = kept.start();
+        let deliveries = kept.start();
         let clients: Vec<_> = (0..4)
             .map(|client| {
-                let deliveries = deliveries.clone();
-                thread::spawn(move || {
+                let deliveries = Arc::clone(&deliveries);
+                std::thread::spawn(move || {
                     for n in 0..25 {
                         let asset = format!("{client}-{n}.zip");
                         assert!(
@@ -136,7 +147,7 @@ fn files_are_put_aside_without_losing_a_line_and_the_newest_are_kept() {
             })
             .collect();
         clients.into_iter().for_each(|client| client.join().unwrap());
-        end((deliveries, thread));
+        kept.end(deliveries);
         let (lines, there) = (kept.lines(), kept.files());
         assert!(files.contains(&there.len()), "{there:?}");
         assert!(there.iter().all(|file| fs::metadata(file).unwrap().len() <= 2000));
@@ -152,7 +163,7 @@ fn names_go_on_in_order_when_the_clock_goes_back_and_foreign_files_are_let_be() 
     let kept = Kept::new(1, 1);
     let foreign = kept.folder.path().join("deliveries-of-last-year.jsonl");
     fs::write(&foreign, "mine\n").unwrap();
-    let mut file = RecordFile::new(kept.path().to_owned(), 1, 1);
+    let mut file = RecordFile::new(kept.path().to_owned(), Arc::new(Rotation::new(1, 1)));
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
     for (line, now) in ["1\n", "2\n", "3\n"]
         .iter()
@@ -171,7 +182,7 @@ fn names_go_on_in_order_when_the_clock_goes_back_and_foreign_files_are_let_be() 
 #[test]
 fn a_file_that_is_moved_away_is_left_alone_and_another_begun() {
     let kept = Kept::new(1 << 20, 10);
-    let mut file = RecordFile::new(kept.path().to_owned(), 1 << 20, 10);
+    let mut file = RecordFile::new(kept.path().to_owned(), Arc::new(Rotation::new(1 << 20, 10)));
     let now = Timestamp::default();
     file.append(b"1\n", Durability::OnDisk, now).unwrap();
     let moved = kept.folder.path().join("moved");
@@ -186,13 +197,8 @@ fn a_file_that_is_moved_away_is_left_alone_and_another_begun() {
 /// A record that nobody writes.
 fn unwritten(queue: usize) -> (Deliveries, mpsc::Receiver<Entry>, Metrics) {
     let (metrics, (queue, entries)) = (Metrics::new(), mpsc::channel(queue));
-    let trouble = Trouble {
-        unnumbered: AtomicU64::new(0),
-        told_at: Mutex::new(None),
-        error: ArcSwapOption::empty(),
-        records: metrics.access.deliveries.clone(),
-    };
-    (Deliveries { queue, trouble: Arc::new(trouble) }, entries, metrics)
+    let trouble = Arc::new(Trouble::new(&metrics.access.deliveries));
+    (Deliveries { rotation: Arc::new(Rotation::new(1, 1)), queue, trouble }, entries, metrics)
 }
 
 #[test]
@@ -217,10 +223,11 @@ async fn who_waits_for_a_disk_that_hangs_is_refused_and_not_recorded_later() {
 fn one_file_has_one_writer() {
     let kept = Kept::new(1 << 20, 10);
     let running = kept.start();
-    let error = kept.try_start().unwrap_err().to_string();
-    assert!(error.contains("audit.file") && error.contains("another process"), "{error}");
-    end(running);
-    end(kept.start());
+    let another = records(&kept.metrics);
+    let error = another.open(&kept.audit).unwrap_err().to_string();
+    assert!(error.contains("audit.file") && error.contains("something else writes it"), "{error}");
+    kept.end(running);
+    assert!(another.open(&kept.audit).is_ok() && another.end());
 }
 
 #[tokio::test]
@@ -228,17 +235,62 @@ async fn what_is_lost_leaves_a_gap_and_what_is_refused_does_not() {
     let kept = Kept::new(1 << 20, 10);
     let aside = kept.folder.path().join("aside");
     let running = kept.start();
-    assert!(running.0.record(delivery("a.zip")).await);
+    assert!(running.record(delivery("a.zip")).await);
     // A folder in its place: nothing can be written until it is gone.
     fs::rename(kept.path(), &aside).unwrap();
     fs::create_dir(kept.path()).unwrap();
-    running.0.note(delivery("lost.zip"));
-    assert!(!running.0.record(delivery("refused.zip")).await);
-    assert!(running.0.error().unwrap().contains("deliveries.jsonl"));
+    running.note(delivery("lost.zip"));
+    assert!(!running.record(delivery("refused.zip")).await);
+    assert!(running.error().unwrap().contains("deliveries.jsonl"));
     fs::remove_dir(kept.path()).unwrap();
-    assert!(running.0.record(delivery("b.zip")).await);
-    assert!(running.0.error().is_none());
-    end(running);
+    assert!(running.record(delivery("b.zip")).await);
+    assert!(running.error().is_none());
+    kept.end(running);
     assert_eq!(numbers(&kept.lines()), [0, 1, 3, 4], "2 was lost");
     assert_eq!([kept.count("written"), kept.count("lost"), kept.count("refused")], [2, 1, 1]);
+}
+
+/// The runs of some lines, each with its numbers.
+fn runs(lines: &[Value]) -> Vec<(String, Vec<u64>)> {
+    let mut runs: Vec<(String, Vec<u64>)> = Vec::new();
+    for line in lines {
+        let (run, number) = (line["run"].as_str().unwrap(), line["number"].as_u64().unwrap());
+        match runs.iter_mut().find(|(name, _)| name == run) {
+            Some((_, numbers)) => numbers.push(number),
+            None => runs.push((run.to_owned(), vec![number])),
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_file_goes_on_as_long_as_somebody_refers_to_it_and_whoever_comes_back_begins_another_run() {
+    let kept = Kept::new(1 << 20, 10);
+    let nowhere = Audit { file: None, ..kept.audit.clone() };
+    let first = kept.start();
+    first.note(delivery("a.zip"));
+    let again = kept.start();
+    again.note(delivery("b.zip"));
+    assert!(Arc::ptr_eq(&first, &again) && kept.open(&nowhere).is_none());
+    drop((first, again));
+    // The thread may not be at its end: the next one waits for it.
+    let third = kept.start();
+    third.note(delivery("c.zip"));
+    kept.end(third);
+    let runs = runs(&kept.lines());
+    let numbers: Vec<_> = runs.iter().map(|(_, numbers)| numbers.clone()).collect();
+    assert_eq!(numbers, [vec![0, 1, 2, 3], vec![0, 1, 2]], "{runs:?}");
+}
+
+#[test]
+fn a_file_that_is_written_to_is_put_aside_as_the_next_configuration_says() {
+    let kept = Kept::new(1 << 20, 10);
+    let running = kept.start();
+    running.note(delivery("a.zip"));
+    let running = kept.open(&Audit { rotate: 1, keep: 0, ..kept.audit.clone() }).unwrap_or(running);
+    running.note(delivery("b.zip"));
+    kept.end(running);
+    assert!(kept.files().len() > 1, "{:?}", kept.files());
+    assert_eq!(runs(&kept.lines()).len(), 1, "and it is the same run");
+    assert_eq!(numbers(&kept.lines()), [0, 1, 2, 3]);
 }
