@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -174,7 +174,11 @@ impl<H: Handler> Plan<H> {
                 let service = service_fn(move |request| {
                     let session = Arc::clone(&session);
                     // Not before the stream has a task of its own, which is all that a panic then costs.
-                    async move { session.answer(request).await }
+                    async move {
+                        let is_head = *request.method() == Method::HEAD;
+                        let answered = session.answer(request).await;
+                        if is_head { answered.map(without_body) } else { answered }
+                    }
                 });
                 let served = self.http2.serve_connection(stream, service);
                 self.drive(served, http2::Connection::graceful_shutdown, Protocol::Http2, &watch).await;
@@ -226,6 +230,16 @@ impl<H: Handler> Plan<H> {
         })
         .await;
     }
+}
+
+/// What a HEAD is told: how long the body would be, and no body (RFC 9110 section 9.3.2). Over HTTP/2 hyper would send it.
+fn without_body<B: Body + Default>(response: Response<B>) -> Response<B> {
+    let length = response.body().size_hint().exact();
+    let mut response = response.map(|_| B::default());
+    if let Some(length) = length.filter(|_| !response.headers().contains_key(CONTENT_LENGTH)) {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 /// What the requests of one connection need.

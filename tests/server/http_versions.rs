@@ -32,6 +32,17 @@ pub async fn get(send: &mut SendRequest<Body>, path: &str) -> hyper::Result<Stri
 }
 
 #[tokio::test]
+async fn a_head_over_http2_is_told_the_length_and_gets_no_body() {
+    let site = Site::start(Limits::default());
+    let (mut send, _connection) = http2_on(TcpStream::connect(site.address).await.unwrap()).await;
+    let request = Request::head("http://localhost/").body(Body::new()).unwrap();
+    let answer = soon(send.send_request(request)).await.unwrap();
+    assert_eq!(answer.headers()["content-length"], "5");
+    assert!(soon(answer.into_body().collect()).await.unwrap().to_bytes().is_empty());
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_connection_is_kept_for_further_requests() {
     let site = Site::start(Limits::default());
     let mut raw = site.connect().await;
