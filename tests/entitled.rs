@@ -7,10 +7,15 @@ mod site;
 #[path = "support/tokens.rs"]
 mod tokens;
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use site::{Answer, Builder, EU, Site, US};
 use tokens::{SECRET, tables, token, with};
+use tokio::net::TcpStream;
 use waypost::model::{Clock, SystemClock};
 
 const FILES: &[(&str, &[u8])] = &[
@@ -217,6 +222,41 @@ async fn a_token_takes_as_many_different_files_as_it_may() {
         403,
         "nothing tells it from others"
     );
+}
+
+/// By a protocol that does not take the body of an answer to HEAD away by itself.
+async fn head_by_http2(site: &Site, path: &str) -> (u16, Bytes) {
+    let stream = TcpStream::connect(site.address()).await.unwrap();
+    let (mut send, connection) =
+        http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::head(format!("http://dl.example{path}"));
+    let request =
+        request.header("x-forwarded-for", EU).header("authorization", format!("Bearer {}", token()));
+    let answer = send.send_request(request.body(Empty::new()).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.into_body().collect().await.unwrap().to_bytes())
+}
+
+#[tokio::test]
+async fn a_head_counts_nothing_and_tells_no_link_by_either_protocol() {
+    let site = started(", assets = 1").await;
+    let authorization = format!("Bearer {}", token());
+    let headers = [("x-forwarded-for", EU), ("authorization", authorization.as_str())];
+    for path in ["?ticket", "?mirrors", "?mirrors=text", ".meta4"].map(|end| format!("{FILE}{end}")) {
+        let answer = site.request(Method::HEAD, &path, &headers).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, ""), "{path}");
+        assert_ne!(answer.header("content-length"), "0", "{path}");
+        assert_eq!(head_by_http2(&site, &path).await, (200, Bytes::new()), "{path}");
+    }
+    let other = "/agent/1.0/notes.txt";
+    assert_eq!(get(&site, other, &token()).await.status, 302, "nothing was counted");
+    for path in ["?ticket", "?mirrors", ".meta4"].map(|end| format!("{FILE}{end}")) {
+        assert_eq!(site.request(Method::HEAD, &path, &headers).await.status, 403, "{path}: as GET would");
+    }
+    let recorded = "waypost_audit_records_total{outcome=\"written\"}";
+    site.until("the one delivery is recorded", async || (site.metric(recorded).await == 1.0).then_some(()))
+        .await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use claims::Claims;
-pub use counts::{Counted, Counts, FileKey};
+pub use counts::{COUNTED_MAX, Counted, Counts, FileKey, Take};
 pub use grant::{Grant, Lacking, Question, lacks};
 pub use keys::{KeyError, KeySet};
 pub use presented::{Presented, SESSION_COOKIE, TICKET_PARAMETER};

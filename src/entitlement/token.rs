@@ -19,6 +19,8 @@ use crate::model::{Denial, IssuerId, Timestamp};
 pub const TOKEN_MAX: usize = 8 * 1024;
 /// Longest id of a token, in bytes: counts, revocations, tickets and the record carry it.
 const TOKEN_ID_MAX: usize = 256;
+/// How long it is known what the bearer of an id has taken that comes with many tokens.
+const COUNTED_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// Most keys that are tried for a token: with RSA of 4096 bits one takes some 60 µs, and whoever makes up tokens that name
 /// no key has all of them tried.
 const TRIED_MAX: usize = 3;
@@ -59,6 +61,12 @@ impl Issuer {
             token_id: issuer.token_id.as_str().into(),
             keys,
         }
+    }
+
+    /// Until when it matters what a token takes that is valid until then. A `jti` is that token's alone (RFC 7519 section
+    /// 4.1.7), and ends with it; any other claim, such as a person's or a pod's, stands in the next token again.
+    pub fn counted_until(&self, valid_until: Timestamp, now: Timestamp) -> Timestamp {
+        if &*self.token_id == "jti" { valid_until } else { now.after(COUNTED_FOR) }
     }
 
     /// Whether a token is for one of its audiences.

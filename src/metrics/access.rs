@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::families::Maker;
 
@@ -19,6 +19,8 @@ pub struct AccessMetrics {
     pub checks: IntCounterVec,
     /// Callers who are refused what `latest` points to and would be given the release before it, by `product`.
     pub regressions: IntCounterVec,
+    /// Files that tokens have taken, where an entitlement counts them.
+    pub counted_files: IntGauge,
     /// Seconds that a check took.
     pub duration: Histogram,
     /// Keys that are believed, by `issuer`.
@@ -43,6 +45,10 @@ impl AccessMetrics {
                 "waypost_entitlement_regressions_total",
                 "Requests for what latest points to that are refused to callers who may have the release before it",
                 &["product"],
+            ),
+            counted_files: make.gauge(
+                "waypost_entitlement_counted_files",
+                "Files that tokens have taken which may take a number of them; no more are counted from 1,048,576 on",
             ),
             duration: make.histogram(
                 "waypost_entitlement_duration_seconds",

@@ -129,7 +129,7 @@ impl Maker {
         self.keep(GaugeVec::new(Opts::new(name, help), labels))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.keep(IntGauge::new(name, help))
     }
 

@@ -143,6 +143,8 @@ reasons! {
         Territory = "territory",
         /// The caller's tool repeats the token to mirrors, and each that could serve it refuses that.
         TokenWouldLeak = "token_would_leak",
+        /// A rule gives a number of files, and no more can be counted.
+        NotCounted = "not_counted",
         /// The answer has to be recorded, and could not be.
         NotRecorded = "not_recorded",
     }

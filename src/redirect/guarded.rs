@@ -9,7 +9,9 @@ use http::{Method, Response, StatusCode};
 
 use crate::catalog::Release;
 use crate::client::Whereabouts;
-use crate::entitlement::{Bounds, Disbelief, FileKey, Grant, Presented, SealedFor, TICKET_PARAMETER};
+use crate::entitlement::{
+    Bounds, Counted, Disbelief, FileKey, Grant, Presented, SealedFor, TICKET_PARAMETER, Take,
+};
 use crate::metrics::Outcome;
 use crate::model::{AssetIndex, Denial, IssuerId, RegionId, RegionName, Timestamp};
 use crate::routing::Ask;
@@ -248,10 +250,10 @@ impl<'s> Visit<'_, 's> {
             Target::VersionText => metadata(super::lists::version(self.snapshot, release)),
             Target::Sha256(asset) => metadata(super::lists::sha256(self.snapshot, release.asset(asset))),
             // Whoever comes with the ticket is not counted again.
-            Target::File(asset) if self.wants_ticket() && !self.takes(permitted, release, asset) => {
-                self.refuse_count(grant, found)
-            }
-            Target::File(asset) if self.wants_ticket() => metadata(self.ticket(grant, release, asset)),
+            Target::File(asset) if self.wants_ticket() => match self.take(permitted, release, asset) {
+                Ok(()) => metadata(self.ticket(grant, release, asset)),
+                Err(reason) => self.refuse_file(reason, grant, found),
+            },
             Target::File(asset) | Target::Metalink(asset) => self.deliver(permitted, found, asset),
         }
     }
@@ -306,12 +308,12 @@ impl<'s> Visit<'_, 's> {
             Target::Metalink(_) => Some(answer::List::Metalink),
             _ => answer::wanted_list(inquiry.headers, lines, self.query),
         };
-        if *inquiry.method == Method::HEAD && as_list.is_none() {
+        if self.is_head() && as_list.is_none() {
             let response = documents::head(release.asset(asset));
             return Answer { response, facts: Facts { outcome: Outcome::Metadata, ..facts }, passage: None };
         }
-        if !self.takes(permitted, release, asset) {
-            return self.refuse_count(grant, found);
+        if let Err(reason) = self.take(permitted, release, asset) {
+            return self.refuse_file(reason, grant, found);
         }
         let (response, outcome) = match as_list {
             Some(list) => {
@@ -330,26 +332,40 @@ impl<'s> Visit<'_, 's> {
         };
         let facts =
             Facts { outcome, mirror: Some(pick.mirror).filter(|_| outcome == Outcome::Redirected), ..facts };
-        Answer { response, facts, passage: Some(Passage::of(grant, true)) }
+        Answer { response, facts, passage: Some(Passage::of(grant, !self.is_head())) }
     }
 
-    fn refuse_count(&self, grant: &Grant, found: Found<'s>) -> Answer<'s> {
-        let refused = Refused { reason: Denial::Count, issuer: Some(grant.issuer), hidden: false };
+    fn refuse_file(&self, reason: Denial, grant: &Grant, found: Found<'s>) -> Answer<'s> {
+        let refused = Refused { reason, issuer: Some(grant.issuer), hidden: false };
         self.refuse(refused, &Ok(Meaning::Release(found)))
     }
 
-    /// Counts a file where the grant counts them. A token that nothing tells from others takes none.
-    fn takes(&self, permitted: &Permitted, release: &Release, asset: AssetIndex) -> bool {
-        let Some(most) = permitted.most else { return true };
+    /// Counts a file where the grant counts them; why not, where it may not be taken. A token that nothing tells from others
+    /// takes none, and a HEAD, which is told no link, counts none.
+    fn take(&self, permitted: &Permitted, release: &Release, asset: AssetIndex) -> Result<(), Denial> {
+        let Some(most) = permitted.most else { return Ok(()) };
         let grant = &permitted.caller.grant;
-        let Some(token_id) = &grant.token_id else { return false };
+        let token_id = grant.token_id.as_ref().ok_or(Denial::Count)?;
         let entitlements = &self.snapshot.entitlements;
-        let issuer = &entitlements.issuers[grant.issuer.index()].name;
+        let issuer = &entitlements.issuers[grant.issuer.index()];
         let file = FileKey::new(&release.id.product, &release.id.version, &release.asset(asset).name);
-        match self.inquiry.occasion.is_rehearsal() {
-            true => entitlements.counts.could_take(issuer, token_id, file, most),
-            false => entitlements.counts.take(issuer, token_id, file, most),
+        let take = match self.is_head() || self.inquiry.occasion.is_rehearsal() {
+            true => entitlements.counts.could_take(&issuer.name, token_id, file, most),
+            false => {
+                let until = issuer.counted_until(grant.valid_until, self.now);
+                let (issuer, token_id) = (issuer.name.clone(), token_id.clone());
+                entitlements.counts.take(Counted { issuer, token_id, file, until }, most)
+            }
+        };
+        match take {
+            Take::Given => Ok(()),
+            Take::TooMany => Err(Denial::Count),
+            Take::NoRoom => Err(Denial::NotCounted),
         }
+    }
+
+    fn is_head(&self) -> bool {
+        *self.inquiry.method == Method::HEAD
     }
 
     // ---- tickets ----

@@ -24,7 +24,7 @@ pub fn status_of(denial: Denial) -> (StatusCode, &'static str) {
         NotEntitled | Region | Time | Count => StatusCode::FORBIDDEN,
         Territory => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
         TokenWouldLeak => StatusCode::BAD_REQUEST,
-        NoKeys | NotRecorded => StatusCode::SERVICE_UNAVAILABLE,
+        NoKeys | NotCounted | NotRecorded => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, words(denial))
 }
@@ -58,6 +58,9 @@ fn words(denial: Denial) -> &'static str {
         TokenWouldLeak => {
             "this tool repeats the token to the server that it is sent to, which refuses it: use curl, or ask for \
              ?ticket with the token and fetch the URL that is answered without it"
+        }
+        NotCounted => {
+            "the token gives a number of files, and so many are counted here that no other can be; try again"
         }
         NotRecorded => "downloads of this product have to be recorded, and that failed just now; try again",
     }

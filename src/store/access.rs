@@ -29,16 +29,11 @@ pub enum AccessNote {
         issuer: String,
     },
     /// A token has taken one file more of those that are counted.
-    Counted {
-        /// Which token, which file.
-        counted: Counted,
-        /// When it was written down.
-        at: Timestamp,
-    },
-    /// What was counted before a moment goes.
+    Counted(Counted),
+    /// What does not matter any more from a moment on goes.
     CountedGone {
         /// That moment.
-        before: Timestamp,
+        now: Timestamp,
     },
 }
 
@@ -47,7 +42,7 @@ impl AccessNote {
     pub(super) fn body_len(&self) -> usize {
         match self {
             Self::Keys(keys) => keys.body.len(),
-            Self::KeysGone { .. } | Self::Counted { .. } | Self::CountedGone { .. } => 0,
+            Self::KeysGone { .. } | Self::Counted(_) | Self::CountedGone { .. } => 0,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{KnownKeys, KnownManifest, Order, StoredCopies};
 use crate::entitlement::Counted;
-use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
+use crate::model::{MirrorName, ProductName, Sha256, Version};
 
 /// Everything the store holds, as it was when it was opened.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub struct Loaded {
     /// Issuers' keys as they were fetched last.
     pub issuer_keys: Vec<KnownKeys>,
     /// Files that tokens have taken, and when that was written down.
-    pub counted: Vec<(Counted, Timestamp)>,
+    pub counted: Vec<Counted>,
     /// What was found amiss and repaired, for the log.
     pub notes: Vec<OpenNote>,
     /// The folder was in use before, and neither the database nor the journal is whole any more: orders are lost.

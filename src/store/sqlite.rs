@@ -21,11 +21,12 @@ use crate::model::{MirrorName, ProductName, Sha256, Timestamp, Version};
 
 const NAME: &str = "waypost.db";
 /// Scripts that each take the schema one version further; `user_version` counts those that were run.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/0001_orders_and_observations.sql"),
     include_str!("schema/0002_examined_blocks_singles.sql"),
     include_str!("schema/0003_numbered_copies.sql"),
     include_str!("schema/0004_issuer_keys_and_counts.sql"),
+    include_str!("schema/0005_counted_until.sql"),
 ];
 
 /// The database, open.
@@ -46,7 +47,7 @@ pub(super) struct Contents {
     pub blocks: Vec<Sha256>,
     pub singles: Vec<(String, Vec<u8>)>,
     pub issuer_keys: Vec<KnownKeys>,
-    pub counted: Vec<(Counted, Timestamp)>,
+    pub counted: Vec<Counted>,
 }
 
 impl From<Contents> for Loaded {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost::config::{Config, Issuer, IssuerKeys, JwtAlgorithm, parse};
-use waypost::entitlement::{Counted, FileKey};
+use waypost::entitlement::{Counted, FileKey, Issuer as TokenIssuer, Take};
 use waypost::metrics::Metrics;
 use waypost::model::{ProductName, Timestamp, Version};
 use waypost::snapshot::Snapshot;
@@ -93,21 +93,40 @@ fn keys_that_grow_too_old_go_with_a_tick_and_from_the_store() {
 }
 
 #[test]
-fn what_was_counted_is_known_for_four_hundred_days() {
+fn what_was_counted_is_known_until_it_does_not_matter_and_goes_from_the_store_as_well() {
     let file =
         |name: &str| FileKey::new(&ProductName::new("agent").unwrap(), &Version::parse("1.0").unwrap(), name);
-    let counted = |name: &str, age: i64| {
-        (Counted { issuer: "ci".into(), token_id: "t1".into(), file: file(name) }, millis(-age))
+    let counted =
+        Counted { issuer: "ci".into(), token_id: "t1".into(), file: file("a"), until: millis(5000) };
+    let mut world = world(Loaded { counted: vec![counted], ..Loaded::default() });
+    let counts = Arc::clone(&published(&mut world).entitlements.counts);
+    let another = || counts.could_take("ci", "t1", file("another"), 1);
+    assert_eq!(another(), Take::TooMany);
+    assert!(world.take_effects().observations.is_empty());
+    let end = millis(60_000);
+    world.apply(Fact::Tick, end);
+    assert_eq!(another(), Take::Given);
+    let gone = Observation::Access(AccessNote::CountedGone { now: end });
+    assert_eq!(world.take_effects().observations, [gone]);
+}
+
+#[test]
+fn what_was_counted_of_a_token_that_has_ended_meanwhile_is_not_known_at_a_start() {
+    let file = FileKey::new(&ProductName::new("agent").unwrap(), &Version::parse("1.0").unwrap(), "a");
+    let counted = Counted { issuer: "ci".into(), token_id: "t1".into(), file, until: now() };
+    let mut world = world(Loaded { counted: vec![counted], ..Loaded::default() });
+    assert_eq!(published(&mut world).entitlements.counts.files(), 0);
+    let gone = Observation::Access(AccessNote::CountedGone { now: now() });
+    assert_eq!(world.take_effects().observations, [gone]);
+}
+
+#[test]
+fn a_jti_counts_as_long_as_its_token_and_any_other_id_for_four_hundred_days() {
+    let issuer = |claim: &str| {
+        let token_id = claim.to_owned();
+        TokenIssuer::new(&Issuer { token_id, ..configured(&[JwtAlgorithm::Es256]) }, None)
     };
-    let loaded = |all: &[(Counted, Timestamp)]| Loaded { counted: all.to_vec(), ..Loaded::default() };
-    let takes_another =
-        |world: &mut World| published(world).entitlements.counts.could_take("ci", "t1", file("another"), 1);
-    let mut young = world(loaded(&[counted("a", 400 * DAY)]));
-    assert!(!takes_another(&mut young));
-    assert!(young.take_effects().observations.is_empty());
-    let mut old = world(loaded(&[counted("a", 400 * DAY + 1)]));
-    assert!(takes_another(&mut old));
-    let before = millis(-400 * DAY);
-    let gone = Observation::Access(AccessNote::CountedGone { before });
-    assert_eq!(old.take_effects().observations, [gone], "and the store forgets it");
+    let end = millis(1000);
+    assert_eq!(issuer("jti").counted_until(end, now()), end);
+    assert_eq!(issuer("sub").counted_until(end, now()), millis(400 * DAY));
 }

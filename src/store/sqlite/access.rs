@@ -11,17 +11,17 @@ use super::{bytes, text};
 /// Reads [`keys`].
 pub(super) const KEYS: &str = "SELECT issuer, url, fetched_at, body FROM issuer_keys";
 /// Reads [`counted`].
-pub(super) const COUNTED: &str = "SELECT issuer, token_id, file, at FROM counted";
+pub(super) const COUNTED: &str = "SELECT issuer, token_id, file, until FROM counted";
 
 pub(super) fn keys(row: &Row<'_>) -> Option<KnownKeys> {
     let (issuer, url, body) = (text(row, 0)?, text(row, 1)?, bytes(row, 3)?.into());
     Some(KnownKeys { issuer, url, fetched_at: Timestamp::from_millis(row.get(2).ok()?), body })
 }
 
-pub(super) fn counted(row: &Row<'_>) -> Option<(Counted, Timestamp)> {
+pub(super) fn counted(row: &Row<'_>) -> Option<Counted> {
     let file = FileKey(bytes(row, 2)?.try_into().ok()?);
-    let counted = Counted { issuer: text(row, 0)?.into(), token_id: text(row, 1)?.into(), file };
-    Some((counted, Timestamp::from_millis(row.get(3).ok()?)))
+    let until = Timestamp::from_millis(row.get(3).ok()?);
+    Some(Counted { issuer: text(row, 0)?.into(), token_id: text(row, 1)?.into(), file, until })
 }
 
 pub(super) fn write(transaction: &Transaction<'_>, note: &AccessNote) -> rusqlite::Result<()> {
@@ -35,12 +35,13 @@ pub(super) fn write(transaction: &Transaction<'_>, note: &AccessNote) -> rusqlit
             params![issuer, url, fetched_at.as_millis(), &body[..]],
         ),
         AccessNote::KeysGone { issuer } => run("DELETE FROM issuer_keys WHERE issuer = ?1", params![issuer]),
-        AccessNote::Counted { counted: Counted { issuer, token_id, file }, at } => run(
-            "INSERT INTO counted (issuer, token_id, file, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            params![&**issuer, &**token_id, &file.0[..], at.as_millis()],
+        AccessNote::Counted(Counted { issuer, token_id, file, until }) => run(
+            "INSERT INTO counted (issuer, token_id, file, until) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET until = ?4",
+            params![&**issuer, &**token_id, &file.0[..], until.as_millis()],
         ),
-        AccessNote::CountedGone { before } => {
-            run("DELETE FROM counted WHERE at < ?1", params![before.as_millis()])
+        AccessNote::CountedGone { now } => {
+            run("DELETE FROM counted WHERE until <= ?1", params![now.as_millis()])
         }
     }
 }

@@ -154,11 +154,18 @@ fn a_database_of_any_older_schema_is_brought_up_to_date_with_all_it_holds() {
             }
         };
         database.execute_batch("INSERT INTO standings VALUES ('fra', x'010203');").unwrap();
+        if schema == 4 {
+            let counted = "INSERT INTO counted VALUES ('ci', 'a', x'01010101010101010101010101010101', 5);";
+            database.execute_batch(counted).unwrap();
+        }
         database.execute_batch(copies_then).unwrap();
         drop(database);
         let (mut store, loaded) = Store::open(folder.path()).unwrap();
         assert_eq!((loaded.orders, loaded.notes), (vec![order], vec![]), "schema {schema}");
         assert_eq!(loaded.standings, [(MirrorName::new("fra").unwrap(), vec![1, 2, 3])]);
+        let counted_until: Vec<_> = loaded.counted.iter().map(|one| one.until.as_millis()).collect();
+        let four_hundred_days = 400 * 24 * 60 * 60 * 1000;
+        assert_eq!(counted_until, if schema == 4 { vec![5 + four_hundred_days] } else { vec![] });
         assert_eq!(
             copies(&loaded.copies),
             ["fra tool 1.0 [4]", "fra tool 2.0 [7]", "sin tool 1.0 [5, 6]"],
@@ -225,12 +232,13 @@ fn issuers_keys_and_counts_are_kept_until_they_go() {
         fetched_at: at(fetched_at),
         body: body.into(),
     };
-    let counted = |token_id: &str, file| Counted {
+    let counted = |token_id: &str, file, until| Counted {
         issuer: "ci".into(),
         token_id: token_id.into(),
         file: FileKey([file; 16]),
+        until: at(until),
     };
-    let count = |token_id, file, when| AccessNote::Counted { counted: counted(token_id, file), at: at(when) };
+    let count = |token_id, file, until| AccessNote::Counted(counted(token_id, file, until));
     let batch = [
         AccessNote::Keys(keys("ci", b"first", 1)),
         AccessNote::Keys(keys("ci", b"second", 2)),
@@ -240,11 +248,11 @@ fn issuers_keys_and_counts_are_kept_until_they_go() {
         count("a", 2, 20),
         count("a", 2, 30),
         count("b", 1, 15),
-        AccessNote::CountedGone { before: at(15) },
+        AccessNote::CountedGone { now: at(10) },
     ];
     store.record(&batch.map(Observation::Access)).unwrap();
     drop(store);
     let (_, loaded) = Store::open(folder.path()).unwrap();
     assert_eq!(loaded.issuer_keys, [keys("ci", b"second", 2)]);
-    assert_eq!(loaded.counted, [(counted("a", 2), at(20)), (counted("b", 1), at(15))]);
+    assert_eq!(loaded.counted, [counted("a", 2, 30), counted("b", 1, 15)]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::{Issuer as Configured, IssuerKeys};
-use crate::entitlement::{Counted, Counts, Entitlements, Issuer, KeySet, Revoked};
+use crate::entitlement::{COUNTED_MAX, Counted, Counts, Entitlements, Issuer, KeySet, Revoked};
 use crate::metrics::AccessMetrics;
 use crate::model::Timestamp;
 use crate::store::{AccessNote, KnownKeys, Observation};
@@ -17,9 +17,8 @@ use crate::workers::prepare::Prepared;
 
 use super::world::World;
 
-/// How long it is known which files a token has taken. Tokens seldom say how long their ids mean the same, so that their
-/// time cannot bound it; what a token took longer ago than this does not count at the next start.
-const COUNTED_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// How often what does not count any more is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// An issuer's keys as they were fetched.
 #[derive(Debug)]
@@ -36,6 +35,10 @@ pub(super) struct AccessState {
     fetched: BTreeMap<String, Fetched>,
     revoked: Arc<Revoked>,
     counts: Arc<Counts>,
+    /// When what does not count any more was last forgotten.
+    forgot_counts_at: Option<Timestamp>,
+    /// It was said that no more can be counted.
+    told_full: bool,
     /// What is published.
     pub entitlements: Arc<Entitlements>,
     /// Issuers whose gauges are shown, and whether what they show is old.
@@ -48,7 +51,16 @@ impl AccessState {
     pub fn new(prepared: &Prepared) -> Self {
         let (fetched, revoked, counts) = (BTreeMap::new(), Arc::default(), Arc::default());
         let entitlements = Arc::new(entitlements(prepared, &fetched, &revoked, &counts));
-        Self { fetched, revoked, counts, entitlements, shown: BTreeSet::new(), gauges_are_old: true }
+        Self {
+            fetched,
+            revoked,
+            counts,
+            forgot_counts_at: None,
+            told_full: false,
+            entitlements,
+            shown: BTreeSet::new(),
+            gauges_are_old: true,
+        }
     }
 }
 
@@ -99,12 +111,7 @@ impl World {
     }
 
     /// Takes in what was known before the restart.
-    pub(super) fn load_access(
-        &mut self,
-        keys: Vec<KnownKeys>,
-        counted: Vec<(Counted, Timestamp)>,
-        now: Timestamp,
-    ) {
+    pub(super) fn load_access(&mut self, keys: Vec<KnownKeys>, counted: Vec<Counted>, now: Timestamp) {
         for KnownKeys { issuer, url, fetched_at, body } in keys {
             // What cannot be read any more is fetched again.
             if let (Ok(url), Ok(keys)) = (Url::parse(&url), KeySet::from_jwks(&body)) {
@@ -112,13 +119,8 @@ impl World {
             }
         }
         self.forget_old_keys(now);
-        let is_old = |at: &Timestamp| now.since(*at) > COUNTED_FOR;
-        if counted.iter().any(|(_, at)| is_old(at)) {
-            let before = now.as_millis().saturating_sub(COUNTED_FOR.as_millis() as i64);
-            self.note_access(AccessNote::CountedGone { before: Timestamp::from_millis(before) });
-        }
-        let counted = counted.into_iter().filter(|(_, at)| !is_old(at)).map(|(counted, _)| counted);
         self.access.counts.restore(counted);
+        self.forget_counts(now);
     }
 
     fn note_access(&mut self, note: AccessNote) {
@@ -163,14 +165,40 @@ impl World {
     }
 
     /// Files that were counted since this was last asked are to be written down: a crash forgets those of a second.
-    pub(super) fn write_counts_down(&mut self, now: Timestamp) {
+    pub(super) fn write_counts_down(&mut self) {
         for counted in self.access.counts.drain() {
-            self.note_access(AccessNote::Counted { counted, at: now });
+            self.note_access(AccessNote::Counted(counted));
+        }
+        let is_full = self.access.counts.is_full();
+        if is_full && !self.access.told_full {
+            tracing::error!(
+                most = COUNTED_MAX,
+                "tokens that may take a number of files get no others: too many are counted; issue such tokens for a \
+                 shorter time, or fewer of them"
+            );
+        }
+        self.access.told_full = is_full;
+    }
+
+    /// Time goes on.
+    pub(super) fn forget_old_access(&mut self, now: Timestamp) {
+        self.forget_old_keys(now);
+        if self.access.forgot_counts_at.is_none_or(|at| now.apart(at) >= FORGET_EVERY) {
+            self.forget_counts(now);
         }
     }
 
-    /// Shows what is believed of whom, and nothing more of issuers that left.
+    /// What a token took does not matter when nobody can come with it any more.
+    fn forget_counts(&mut self, now: Timestamp) {
+        self.access.forgot_counts_at = Some(now);
+        if self.access.counts.forget(now) {
+            self.note_access(AccessNote::CountedGone { now });
+        }
+    }
+
+    /// Shows how much is counted and what is believed of whom, and nothing more of issuers that left.
     pub(super) fn show_issuers(&mut self, metrics: &AccessMetrics) {
+        metrics.counted_files.set(i64::try_from(self.access.counts.files()).unwrap_or(i64::MAX));
         if !std::mem::take(&mut self.access.gauges_are_old) {
             return;
         }

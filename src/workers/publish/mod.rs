@@ -238,7 +238,7 @@ impl Writer {
             let moves = self.world.due_moves(now);
             self.carry_out(moves);
         }
-        self.world.write_counts_down(now);
+        self.world.write_counts_down();
         let Effects { observations, wake } = self.world.take_effects();
         if !observations.is_empty() {
             match self.store.record(&observations) {

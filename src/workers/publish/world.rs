@@ -172,7 +172,7 @@ impl World {
             Fact::Verified(verified) => self.copy_was_hashed(verified, now),
             Fact::Reloaded(prepared) => self.reload(prepared, now),
             Fact::Listed(listed) => self.folder_was_listed(listed, now),
-            Fact::Tick => self.forget_old_keys(now),
+            Fact::Tick => self.forget_old_access(now),
         }
     }
 
