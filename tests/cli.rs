@@ -8,6 +8,8 @@ mod check;
 mod commands;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "cli/documents.rs"]
 mod documents;
 #[path = "cli/help.rs"]

@@ -1,10 +1,10 @@
 //! `waypost check`: everything that the service would load, loaded once, and all that is wrong with it.
 
+mod trial;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -15,13 +15,14 @@ use super::config_file::ConfigFile;
 use super::outcome::{CliError, Exit, complain, print, printable};
 use super::span;
 use crate::app::SOCKET;
-use crate::config::{self, Access, Config, Loaded, OriginAt, Problem};
-use crate::fetch::Fetcher;
+use crate::config::{self, Access, Audit, Config, IssuerKeys, Loaded, OriginAt, Problem};
+use crate::fetch::{Fetcher, shown};
 use crate::metrics::Metrics;
 use crate::model::{Clock, OriginFault, SystemClock};
 use crate::server::TlsStore;
 use crate::workers::believed::BelievedError;
 use crate::workers::fact::{Listed, ReadManifest, Reading};
+use crate::workers::issuers;
 use crate::workers::origin::look_once;
 use crate::workers::supervise::fetcher;
 use crate::workers::{PrepareError, Prepared};
@@ -148,11 +149,13 @@ async fn examine(file: &Path, loaded: Loaded) -> Report {
     report.clients(file, &config, &mut summary).await;
     report.certificate(file, &config);
     report.state(file, &config.server.state);
+    report.record(file, &config.audit, &config.server.state);
     match fetcher(&config) {
         Err(error) => report.problem(Finding::new(file.display(), "outgoing", error, "")),
         Ok(fetcher) => {
             report.roots(file, &config, &fetcher);
             report.origin(&config, &fetcher, &mut summary).await;
+            report.issuers(&config, &fetcher).await;
         }
     }
     report.summary = Some(summary);
@@ -199,7 +202,7 @@ impl Report {
     }
 
     fn state(&mut self, file: &Path, state: &Path) {
-        if let Err(why) = writable(state) {
+        if let Err(why) = trial::writable(state) {
             let remedy = "make it writable for the service's user, or name another folder";
             self.problem(Finding::new(file.display(), "server.state", why, remedy));
         }
@@ -216,6 +219,37 @@ impl Report {
                 why,
                 "name a folder with a shorter path",
             ));
+        }
+    }
+
+    /// The record of deliveries.
+    fn record(&mut self, file: &Path, audit: &Audit, state: &Path) {
+        let Some(path) = &audit.file else { return };
+        let finding = |why, remedy: &str| Finding::new(file.display(), "audit.file", why, remedy);
+        match trial::appendable(path, state) {
+            Ok(None) => {}
+            Ok(Some(why)) => {
+                let remedy =
+                    "make the folder writable for the service's user, or put the file aside otherwise";
+                self.warnings.push(finding(why, remedy));
+            }
+            Err(why) => {
+                let remedy = "make file and folder writable for the service's user and leave room there, or name another file";
+                self.problem(finding(why, remedy));
+            }
+        }
+    }
+
+    /// Keys that are fetched. Without them all tokens of an issuer are refused.
+    async fn issuers(&mut self, config: &Config, fetcher: &Fetcher) {
+        for issuer in &config.issuers {
+            let IssuerKeys::Jwks { url, .. } = &issuer.keys else { continue };
+            if let Err((_, why)) = issuers::fetch(url, fetcher).await {
+                let message = format!("the keys of {} cannot be had: {why}", issuer.name);
+                let remedy = "correct the URL, let this machine reach it (through [outgoing], where there is a proxy), or \
+                              name a jwks_file; until then its tokens are refused";
+                self.problem(Finding::new(shown(url), "issuer.jwks", message, remedy));
+            }
         }
     }
 
@@ -374,27 +408,4 @@ fn remedy(reason: OriginFault) -> Option<&'static str> {
         | OriginFault::Invalid
         | OriginFault::Unreadable => None,
     }
-}
-
-/// Whether a folder is, or could be made, a place to write: tried, because permissions alone do not tell.
-fn writable(folder: &Path) -> Result<(), String> {
-    let mut place: PathBuf = folder.to_owned();
-    loop {
-        match std::fs::metadata(&place) {
-            Ok(about) if about.is_dir() => break,
-            Ok(_) => return Err(format!("{} is not a folder", place.display())),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // A relative path ends where the working directory begins.
-                place = match place.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-                    _ => PathBuf::from("."),
-                };
-            }
-            Err(error) => return Err(format!("{}: {error}", place.display())),
-        }
-    }
-    let trial = place.join(format!(".waypost-check-{}", std::process::id()));
-    let made = OpenOptions::new().write(true).create_new(true).open(&trial);
-    made.map_err(|error| format!("{} cannot be written: {error}", place.display()))?;
-    std::fs::remove_file(&trial).map_err(|error| format!("{} cannot be removed: {error}", trial.display()))
 }

@@ -65,7 +65,7 @@ struct KeyFetcher {
 }
 
 /// Why keys were not fetched, for the metrics and in words.
-type Trouble = (KeyFault, String);
+pub type Trouble = (KeyFault, String);
 
 impl KeyFetcher {
     /// Works until the writer has stopped.
@@ -73,10 +73,7 @@ impl KeyFetcher {
         let mut may_ask_at = Instant::now();
         let mut failures = 0;
         loop {
-            let fetched = match timeout(DEADLINE, self.fetch()).await {
-                Ok(fetched) => fetched,
-                Err(_) => Err((KeyFault::Unreachable, format!("no whole answer within {DEADLINE:?}"))),
-            };
+            let fetched = fetch(&self.url, &self.fetcher).await;
             let outcome = fetched.as_ref().map_or_else(|(fault, _)| fault.as_str(), |_| FETCHED);
             let fetches = &self.common.metrics.access.key_fetches;
             fetches.with_label_values(&[self.issuer.as_str(), outcome]).inc();
@@ -118,32 +115,42 @@ impl KeyFetcher {
         }
     }
 
-    async fn fetch(&self) -> Result<(KeySet, Bytes), Trouble> {
-        let unreachable = |failure: Failure| match failure.fault {
-            CopyFault::WrongLength => (KeyFault::TooLong, failure.to_string()),
-            _ => (KeyFault::Unreachable, failure.to_string()),
-        };
-        let answer = self.fetcher.get(&Get::new(&self.url, DEADLINE)).await.map_err(unreachable)?;
-        if answer.status != StatusCode::OK {
-            return Err((KeyFault::UnexpectedStatus, format!("it answered {}", answer.status)));
-        }
-        let body = answer.read(SET_MAX).await.map_err(unreachable)?;
-        let keys = KeySet::from_jwks(&body).map_err(|error| {
-            let fault = match error {
-                KeyError::TooLong => KeyFault::TooLong,
-                KeyError::NoSet(_) => KeyFault::Invalid,
-                KeyError::Empty | KeyError::ShortSecret => KeyFault::NoUsableKey,
-            };
-            (fault, format!("what is there {error}"))
-        })?;
-        Ok((keys, body))
-    }
-
     /// Tells the writer; the keys are published when this returns. `None` once it has stopped.
     async fn publish(&self, keys: KeySet, body: Bytes) -> Option<()> {
         let (issuer, url, at) = (self.issuer.clone(), self.url.clone(), self.common.clock.now());
         self.common.handle.keys(FetchedKeys { issuer, url, keys: Arc::new(keys), body, at }).await
     }
+}
+
+/// Fetches a JWK set once.
+///
+/// # Errors
+///
+/// Why there are no usable keys.
+pub async fn fetch(url: &Url, fetcher: &Fetcher) -> Result<(KeySet, Bytes), Trouble> {
+    let late = || (KeyFault::Unreachable, format!("no whole answer within {DEADLINE:?}"));
+    timeout(DEADLINE, fetch_whole(url, fetcher)).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn fetch_whole(url: &Url, fetcher: &Fetcher) -> Result<(KeySet, Bytes), Trouble> {
+    let unreachable = |failure: Failure| match failure.fault {
+        CopyFault::WrongLength => (KeyFault::TooLong, failure.to_string()),
+        _ => (KeyFault::Unreachable, failure.to_string()),
+    };
+    let answer = fetcher.get(&Get::new(url, DEADLINE)).await.map_err(unreachable)?;
+    if answer.status != StatusCode::OK {
+        return Err((KeyFault::UnexpectedStatus, format!("it answered {}", answer.status)));
+    }
+    let body = answer.read(SET_MAX).await.map_err(unreachable)?;
+    let keys = KeySet::from_jwks(&body).map_err(|error| {
+        let fault = match error {
+            KeyError::TooLong => KeyFault::TooLong,
+            KeyError::NoSet(_) => KeyFault::Invalid,
+            KeyError::Empty | KeyError::ShortSecret => KeyFault::NoUsableKey,
+        };
+        (fault, format!("what is there {error}"))
+    })?;
+    Ok((keys, body))
 }
 
 /// How long to wait after so many failures in a row.

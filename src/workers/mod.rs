@@ -11,7 +11,7 @@ mod examine;
 pub mod fact;
 pub mod handle;
 pub mod inventory;
-mod issuers;
+pub mod issuers;
 pub mod notify;
 pub mod origin;
 pub mod prepare;

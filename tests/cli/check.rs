@@ -1,10 +1,15 @@
 //! `waypost check`: everything that is wrong in one run, and what the first verification takes.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::thread;
 
 use serde_json::Value;
 
-use super::{config, site, waypost_in};
+use super::disk::SmallDisk;
+use super::{Ran, config, site, waypost_in};
 
 fn summary(json: &str) -> Value {
     serde_json::from_str::<Value>(json).unwrap()["summary"].clone()
@@ -94,4 +99,89 @@ fn an_entitled_product_that_nobody_publishes_under_that_name_is_warned_of() {
         ran.err.contains(&format!("no release of {name}"))
     };
     assert_eq!([warned("Tool"), warned("tool")], [true, false]);
+}
+
+/// What is wrong with a record at `file`; the product is entitled.
+fn of_record(folder: &Path, file: &str) -> Ran {
+    let more = format!("[[product]]\nname = \"tool\"\naccess = \"entitled\"\n[audit]\nfile = {file:?}\n");
+    fs::write(folder.join("waypost.toml"), config(&more)).unwrap();
+    waypost_in(folder, &["check"])
+}
+
+#[test]
+fn a_record_that_could_not_be_written_is_1_and_one_that_could_is_left_as_it_is() {
+    let site = site("");
+    fs::create_dir(site.path().join("log")).unwrap();
+    let file = site.path().join("log/deliveries.jsonl");
+    assert_eq!(of_record(site.path(), "state/deliveries.jsonl").code, 0, "the service makes the folder");
+    assert_eq!(of_record(site.path(), "log/deliveries.jsonl").code, 0);
+    assert_eq!(fs::read_dir(site.path().join("log")).unwrap().count(), 0, "nothing is left behind");
+    fs::write(&file, "a line\n").unwrap();
+    assert_eq!(of_record(site.path(), "log/deliveries.jsonl").code, 0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a line\n");
+    for (file, why) in [("nowhere/deliveries.jsonl", "there is no folder"), ("log", "cannot be written")] {
+        let ran = of_record(site.path(), file);
+        assert_eq!(ran.code, 1, "{file}: {ran:?}");
+        assert!(
+            ["audit.file", why, "name another file"].iter().all(|part| ran.err.contains(part)),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_record_on_a_full_disk_is_1() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let site = site("");
+    let file = disk.path().join("deliveries.jsonl");
+    fs::write(&file, "").unwrap();
+    disk.fill(0);
+    let ran = of_record(site.path(), file.to_str().unwrap());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("audit.file") && ran.err.contains("leave room"), "{ran:?}");
+    disk.make_room();
+}
+
+/// Answers each request with this body, until the test ends.
+fn answers(status: &'static str, body: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn keys_that_cannot_be_fetched_are_1_and_those_that_can_are_in_order() {
+    const KEYS: &str = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"use\":\"sig\",\"alg\":\"ES256\",\"kid\":\"1\",\
+        \"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}";
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (address, why) in [
+        (answers("200 OK", KEYS), None),
+        (answers("200 OK", "<html>"), Some("what is there")),
+        (answers("404 Not Found", ""), Some("it answered 404")),
+        (nobody, Some("cannot be had")),
+    ] {
+        let issuer = format!(
+            "[[issuer]]\nname = \"ci\"\nissuer = \"https://ci.example\"\naudience = \"dl.example\"\n\
+             algorithms = [\"ES256\"]\njwks = \"http://{address}/jwks\"\n"
+        );
+        let site = site(&issuer);
+        let ran = waypost_in(site.path(), &["check"]);
+        assert_eq!(ran.code, i32::from(why.is_some()), "{ran:?}");
+        if let Some(why) = why {
+            for part in ["issuer.jwks", "the keys of ci", why, "jwks_file", &address.to_string()] {
+                assert!(ran.err.contains(part), "{part}: {ran:?}");
+            }
+        }
+    }
 }
