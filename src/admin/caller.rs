@@ -19,7 +19,7 @@ pub(super) fn caller(
 ) -> Value {
     let entitled =
         answer.facts.product.is_some_and(|product| product.guard.as_ref().is_some_and(|g| g.entitled));
-    let passage = answer.passage.as_deref();
+    let passage = answer.passage.as_ref();
     if token.is_none() && passage.is_none() {
         return Value::Null;
     }

@@ -1,5 +1,6 @@
 //! The public handler: one snapshot, one answer, counted.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,12 +51,20 @@ pub struct Public {
 /// When a request is answered.
 struct Moment<'a> {
     clock: &'a dyn Clock,
+    /// What the clock said when it was first asked.
+    now: OnceCell<Timestamp>,
     began: Instant,
+}
+
+impl<'a> Moment<'a> {
+    fn of(clock: &'a dyn Clock) -> Self {
+        Self { clock, now: OnceCell::new(), began: Instant::now() }
+    }
 }
 
 impl Occasion for Moment<'_> {
     fn now(&self) -> Timestamp {
-        self.clock.now()
+        *self.now.get_or_init(|| self.clock.now())
     }
 
     fn instant(&self) -> Instant {
@@ -97,10 +106,10 @@ impl Public {
         }
         let snapshot = self.published.load();
         let Some(snapshot) = snapshot.as_deref() else { return (starting(request), None) };
-        let moment = Moment { clock: &*self.clock, began: Instant::now() };
+        let moment = Moment::of(&*self.clock);
         let inquiry = inquiry(snapshot, request, connection, &moment);
         let answer = answer(snapshot, &inquiry);
-        let waits = match answer.passage.as_deref() {
+        let waits = match &answer.passage {
             None => None,
             Some(passage) => {
                 // It is counted and logged once, as what it is answered in the end.
@@ -127,26 +136,28 @@ impl Public {
         passage: &Passage,
         patience: Patience,
     ) -> Option<Arc<KeyLook>> {
-        match (patience, passage.denial, issuer_of(snapshot, passage)) {
-            (Patience::Left, Some(Denial::UnknownKey | Denial::NoKeys), Some(issuer)) => self.keys.of(issuer),
+        match (patience, passage.denial) {
+            (Patience::Left, Some(Denial::UnknownKey | Denial::NoKeys)) => {
+                issuer_of(snapshot, passage).and_then(|issuer| self.keys.of(issuer))
+            }
             _ => None,
         }
     }
 
     /// Counts what became of a caller's token.
     fn count_check(&self, snapshot: &Snapshot, facts: &Facts<'_>, passage: &Passage) {
-        let issuer = issuer_of(snapshot, passage).unwrap_or_default();
-        let product = facts.product.map_or("", |product| product.name.as_str());
+        let issuer = || issuer_of(snapshot, passage).unwrap_or_default();
+        let product = || facts.product.map_or("", |product| product.name.as_str());
         let access = &self.metrics.access;
         access.looked(passage.took);
         match (passage.denial, facts.product, passage.issuer) {
-            (Some(denial), ..) => access.checked(product, issuer, denial.as_str()),
+            (Some(denial), ..) => access.checked(product(), issuer(), denial.as_str()),
             (None, Some(product), Some(issuer)) => product.meters.granted(issuer.index()),
-            (None, None, Some(_)) => access.checked(product, issuer, GRANTED),
+            (None, None, Some(_)) => access.checked(product(), issuer(), GRANTED),
             (None, _, None) => {}
         }
         if passage.shut_out {
-            access.regressions.with_label_values(&[product]).inc();
+            access.regressions.with_label_values(&[product()]).inc();
         }
     }
 
@@ -208,7 +219,7 @@ impl Public {
     ) -> Response<Body> {
         let snapshot = self.published.load();
         let Some(snapshot) = snapshot.as_deref() else { return starting(request) };
-        let moment = Moment { clock: &*self.clock, began: Instant::now() };
+        let moment = Moment::of(&*self.clock);
         let inquiry = inquiry(snapshot, request, connection, &moment);
         refusal(denial, &inquiry)
     }
@@ -238,7 +249,7 @@ impl Public {
     ) -> (Response<Body>, Option<Arc<KeyLook>>) {
         let snapshot = self.published.load();
         let Some(snapshot) = snapshot.as_deref() else { return (starting(request), None) };
-        let moment = Moment { clock: &*self.clock, began: Instant::now() };
+        let moment = Moment::of(&*self.clock);
         let inquiry = inquiry(snapshot, request, connection, &moment);
         let Answer { response, facts, passage } = begin_session(snapshot, &inquiry, form, self.session);
         if let Some(passage) = &passage {

@@ -95,7 +95,7 @@ pub struct Answer<'s> {
     /// What became of the request.
     pub facts: Facts<'s>,
     /// Who asked for a product that is not for everybody, and with what right.
-    pub passage: Option<Box<Passage>>,
+    pub passage: Option<Passage>,
 }
 
 impl Facts<'_> {

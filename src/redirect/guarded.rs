@@ -46,9 +46,9 @@ pub struct Passage {
 }
 
 impl Passage {
-    pub(super) fn of(grant: &Arc<Grant>, hands_out: bool) -> Box<Self> {
+    pub(super) fn of(grant: &Arc<Grant>, hands_out: bool) -> Self {
         let (grant, issuer) = (Some(Arc::clone(grant)), Some(grant.issuer));
-        Box::new(Self { grant, issuer, hands_out, ..Self::default() })
+        Self { grant, issuer, hands_out, ..Self::default() }
     }
 }
 
@@ -193,7 +193,7 @@ impl<'s> Visit<'_, 's> {
             false => refused::refusal(reason, self.inquiry),
         };
         let passage = Passage { issuer, denial: Some(reason), ..Passage::default() };
-        Answer { response, facts: self.facts(Outcome::Denied, meaning), passage: Some(Box::new(passage)) }
+        Answer { response, facts: self.facts(Outcome::Denied, meaning), passage: Some(passage) }
     }
 
     fn facts(&self, outcome: Outcome, meaning: &Result<Meaning<'s>, Missing<'s>>) -> Facts<'s> {

@@ -87,7 +87,7 @@ fn put_again<'s>(path: &str, told: &str, denial: Denial, issuer: Option<IssuerId
     let mut response = page(path, Some(told));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     let passage = Passage { issuer, denial: Some(denial), ..Passage::default() };
-    Answer { passage: Some(Box::new(passage)), ..answered(Outcome::Denied, response) }
+    Answer { passage: Some(passage), ..answered(Outcome::Denied, response) }
 }
 
 fn answered<'s>(outcome: Outcome, response: Response<Body>) -> Answer<'s> {
