@@ -85,8 +85,10 @@ async fn nothing_of_a_withdrawn_release_is_answered_but_that_it_is_gone_and_what
     let page = site.request(Method::GET, "/tool/2.0/notes.txt", &headers).await;
     assert_gone(&page, "1.0/notes.txt");
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    let told = "<h1>Gone</h1>\n<p>it &lt;b&gt;eats&lt;/b&gt; files</p>\n<p>Take 1.0 instead.</p>\n";
-    assert!(page.text().ends_with(told), "{}", page.text());
+    let link = "<a href=\"http://dl.example/tool/1.0/notes.txt\">1.0</a>";
+    let told =
+        format!("<h1>Gone</h1>\n<p>it &lt;b&gt;eats&lt;/b&gt; files</p>\n<p>Take {link} instead.</p>\n");
+    assert!(page.text().ends_with(&told), "{}", page.text());
     let explained = site.admin(&format!("/v1/explain?path=/tool/2.0/notes.txt&ip={EU}")).await.json();
     assert_eq!((&explained["outcome"], &explained["status"]), (&json!("withdrawn"), &json!(410)));
 }

@@ -27,6 +27,7 @@ mod headers;
 mod lines;
 mod lists;
 mod names;
+mod page;
 mod problem;
 mod query;
 mod refused;

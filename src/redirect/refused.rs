@@ -1,6 +1,6 @@
 //! What those are told who are not given what they ask for.
 
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFERRER_POLICY, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 
 use crate::entitlement::TICKET_PARAMETER;
@@ -9,6 +9,7 @@ use crate::model::Denial;
 use super::answer::Inquiry;
 use super::body::Body;
 use super::lists::escape;
+use super::page::{document, protect};
 use super::problem::problem;
 
 /// Where the page's form goes.
@@ -127,23 +128,17 @@ fn challenge(response: &mut Response<Body>, denial: Denial, basic: bool) {
 pub fn page(path: &str, told: Option<&str>) -> Response<Body> {
     let told = told.map(|why| format!("<p role=\"alert\">{}</p>\n", escape(why))).unwrap_or_default();
     let path = escape(path);
-    let text = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>A token is needed</title>\n<h1>A token is needed</h1>\n{told}\
-         <p>This download is not for everybody. Put in the token that you were given; this browser keeps it for a short \
-         while.</p>\n<form method=\"post\" action=\"{SESSION_PATH}\">\n<input type=\"hidden\" name=\"path\" value=\"{path}\">\n\
-         <p><label>Token <input type=\"password\" name=\"token\" required autocomplete=\"off\" autofocus></label>\n\
-         <button>Download</button></p>\n</form>\n"
+    let text = document(
+        "A token is needed",
+        &format!(
+            "{told}<p>This download is not for everybody. Put in the token that you were given; this browser keeps it for a short \
+             while.</p>\n<form method=\"post\" action=\"{SESSION_PATH}\">\n<input type=\"hidden\" name=\"path\" value=\"{path}\">\n\
+             <p><label>Token <input type=\"password\" name=\"token\" required autocomplete=\"off\" autofocus></label>\n\
+             <button>Download</button></p>\n</form>\n"
+        ),
     );
     let mut response = Response::new(Body::new(text.into()));
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(http::header::CACHE_CONTROL, super::headers::NO_STORE);
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        // No `form-action`: browsers hold the redirect that follows the form, and the download behind it, against it.
-        HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
-    );
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    protect(response.headers_mut());
+    response.headers_mut().insert(http::header::CACHE_CONTROL, super::headers::NO_STORE);
     response
 }
