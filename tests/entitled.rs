@@ -375,6 +375,26 @@ async fn a_browser_is_led_out_of_an_expired_ticket_and_of_a_token_that_does_not_
 }
 
 #[tokio::test]
+async fn a_browser_that_another_site_sends_is_offered_to_go_on_and_never_to_a_third() {
+    let hosts = "[[host]]\nname = \"get.example\"\nproduct = \"agent\"\n";
+    let site = site("").config(hosts).start().await;
+    site.until_everywhere("agent", "1.0").await;
+    let page = async |path: &str, from: &'static str| {
+        let more = [("x-forwarded-for", EU), ("host", "get.example"), ("sec-fetch-site", from)];
+        let page = site.request(Method::GET, path, &[&BROWSER[..], &more].concat()).await;
+        assert_eq!(page.status, 401, "{path}");
+        page.text().to_owned()
+    };
+    let file = "/1.0/agent-1.0-linux-amd64.tar.gz";
+    let link = format!("<a href=\"{file}\">");
+    assert!(page(file, "cross-site").await.contains(&link));
+    for from in ["same-origin", "same-site", "none"] {
+        assert!(!page(file, from).await.contains("<a "), "{from}: the cookie would have come");
+    }
+    assert!(!page("//evil.example/1.0", "cross-site").await.contains("<a "));
+}
+
+#[tokio::test]
 async fn a_tickets_url_leads_back_to_the_host_that_was_asked() {
     let hosts = "[[host]]\nname = \"get.example\"\nproduct = \"agent\"\nprefix = \"/get it\"\n";
     let site = nameless("").config(hosts).start().await;

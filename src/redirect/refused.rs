@@ -1,6 +1,6 @@
 //! What those are told who are not given what they ask for.
 
-use http::header::{ACCEPT, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 
 use crate::entitlement::TICKET_PARAMETER;
@@ -8,9 +8,11 @@ use crate::model::Denial;
 
 use super::answer::Inquiry;
 use super::body::Body;
+use super::headers::NO_STORE;
 use super::lists::escape;
 use super::page::{document, protect};
 use super::problem::problem;
+use super::session::{ENDED, has_ended, is_from_elsewhere, is_path};
 
 /// Where the page's form goes.
 pub const SESSION_PATH: &str = "/-/session";
@@ -74,7 +76,10 @@ pub fn refusal(denial: Denial, inquiry: &Inquiry<'_>) -> Response<Body> {
     let asks =
         matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && is_browser(inquiry.headers);
     let mut response = match asks {
-        true => page(&without_ticket(inquiry.uri), (denial != Denial::NoToken).then_some(detail)),
+        true => {
+            let path = without_ticket(inquiry.uri);
+            page(&path, form_for(denial, detail, inquiry.headers, &path))
+        }
         false => problem(status, detail, inquiry.headers, None),
     };
     *response.status_mut() = status;
@@ -82,6 +87,22 @@ pub fn refusal(denial: Denial, inquiry: &Inquiry<'_>) -> Response<Body> {
         challenge(&mut response, denial, !asks);
     }
     response
+}
+
+fn form_for<'a>(denial: Denial, detail: &'a str, headers: &HeaderMap, path: &str) -> Form<'a> {
+    use Denial::{BadTicket, ExpiredTicket, NoToken};
+    let told = match denial {
+        NoToken => has_ended(headers).then_some(ENDED),
+        _ => Some(detail),
+    };
+    let has_unused = match denial {
+        // The link of another site is followed without the cookie, the link of this page with it.
+        NoToken => is_from_elsewhere(headers),
+        // Beside a ticket no token is looked at.
+        BadTicket | ExpiredTicket => true,
+        _ => false,
+    };
+    Form { told, offers_to_go_on: has_unused && is_path(path) }
 }
 
 /// Where a browser comes back to with a token: a ticket would be looked at first, and it was refused.
@@ -108,7 +129,7 @@ pub fn is_browser(headers: &HeaderMap) -> bool {
 }
 
 /// Basic first: wget2 sends its password only then. A browser that is told of Basic asks for a user in a window of its own.
-fn challenge(response: &mut Response<Body>, denial: Denial, basic: bool) {
+pub(super) fn challenge(response: &mut Response<Body>, denial: Denial, basic: bool) {
     let headers = response.headers_mut();
     if basic {
         headers
@@ -124,21 +145,39 @@ fn challenge(response: &mut Response<Body>, denial: Denial, basic: bool) {
     );
 }
 
-/// A page that takes a token and comes back to `path` with it.
-pub fn page(path: &str, told: Option<&str>) -> Response<Body> {
-    let told = told.map(|why| format!("<p role=\"alert\">{}</p>\n", escape(why))).unwrap_or_default();
+/// What stands on the page that takes a token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form<'a> {
+    /// Why there is nothing without another token.
+    pub(super) told: Option<&'a str>,
+    /// The browser may have a token that was not looked at.
+    pub(super) offers_to_go_on: bool,
+}
+
+/// The page: it comes back to `path` with the token. A browser that downloads leaves the page where it is.
+pub(super) fn page(path: &str, form: Form<'_>) -> Response<Body> {
     let path = escape(path);
+    let (told, described) = match form.told {
+        Some(why) => {
+            (format!("<p role=\"alert\" id=\"why\">{}</p>\n", escape(why)), " aria-describedby=\"why\"")
+        }
+        None => (String::new(), ""),
+    };
+    let on = match form.offers_to_go_on {
+        true => format!("<p>Have you put it in before? <a href=\"{path}\">Go on to the download.</a></p>\n"),
+        false => String::new(),
+    };
     let text = document(
         "A token is needed",
         &format!(
-            "{told}<p>This download is not for everybody. Put in the token that you were given; this browser keeps it for a short \
-             while.</p>\n<form method=\"post\" action=\"{SESSION_PATH}\">\n<input type=\"hidden\" name=\"path\" value=\"{path}\">\n\
-             <p><label>Token <input type=\"password\" name=\"token\" required autocomplete=\"off\" autofocus></label>\n\
-             <button>Download</button></p>\n</form>\n"
+            "{told}<p>This download is not for everybody. Put in the token that you were given: the download begins, and this \
+             browser keeps the token for a short while.</p>\n<form method=\"post\" action=\"{SESSION_PATH}\">\n\
+             <input type=\"hidden\" name=\"path\" value=\"{path}\">\n<p><label>Token <input type=\"password\" name=\"token\" \
+             required autocomplete=\"off\" autofocus{described}></label>\n<button>Download</button></p>\n</form>\n{on}"
         ),
     );
     let mut response = Response::new(Body::new(text.into()));
     protect(response.headers_mut());
-    response.headers_mut().insert(http::header::CACHE_CONTROL, super::headers::NO_STORE);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }

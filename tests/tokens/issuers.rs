@@ -57,6 +57,16 @@ async fn the_first_request_with_a_new_key_is_answered_with_it_and_those_with_the
 }
 
 #[tokio::test]
+async fn the_page_takes_the_first_token_with_a_new_key_as_well() {
+    let (old, new) = (Signer::p256(), Signer::p256());
+    let guarded = Guarded::start(SELDOM, &[old.jwk("old")]).await;
+    guarded.until_status(&token(&old, "old", "t1"), 302).await;
+    guarded.publisher.put("jwks", jwks(&[new.jwk("new")]));
+    let form = format!("path={FILE}&token={}", token(&new, "new", "t2"));
+    assert_eq!(guarded.site.form("/-/session", &form, &[]).await.status, 303);
+}
+
+#[tokio::test]
 async fn a_key_that_left_the_set_is_not_believed_any_more() {
     let (old, new) = (Signer::p256(), Signer::p256());
     let guarded = Guarded::start(OFTEN, &[old.jwk("old"), new.jwk("new")]).await;
