@@ -2,6 +2,8 @@
 //! when it is redirected, and what is left when a link has expired. README.md has the table that is made here.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/chromium.rs"]
+mod chromium;
 #[path = "clients/expiry.rs"]
 mod expiry;
 #[path = "clients/matrix.rs"]

@@ -96,7 +96,7 @@ impl Records {
     pub fn end(&self) -> bool {
         let runs = std::mem::take(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner).runs);
         // Each is waited for, whatever became of the others.
-        runs.into_iter().fold(true, |well, run| run.thread.join().is_ok() && well)
+        runs.into_iter().map(|run| run.thread.join()).filter(Result::is_err).count() == 0
     }
 }
 

@@ -1,48 +1,28 @@
-//! What people and package managers do beside a plain download: the page that takes a token (curl plays the browser), a look
-//! before the download, and what to do when one is told that a tool will not do.
+//! What people and package managers do beside a plain download: the page that takes a token, a look before the download, and
+//! what to do when one is told that a tool will not do.
 
+use crate::chromium::{Chromium, ENTER};
 use crate::place::{ARCHIVE, Desk, Mirrors, Place, WHEEL};
 use crate::python::python;
 use crate::site::sha256;
 use crate::tokens::token;
 
-const BROWSER: [&str; 6] = [
-    "-A",
-    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    "-H",
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    "--cookie-jar",
-    "jar",
-];
-
-/// What stands in quotes after `name=`, as the page writes it.
-fn attribute<'p>(page: &'p str, name: &str) -> &'p str {
-    let (_, rest) = page.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("no {name}: {page}"));
-    rest.split_once('"').unwrap().0
-}
-
 #[tokio::test]
 async fn a_person_gets_the_file_by_the_page_from_every_kind_of_mirror() {
     for mirrors in [Mirrors::Nginx, Mirrors::S3] {
-        let (place, desk) = (Place::start(mirrors).await, Desk::new());
-        let url = place.stable(ARCHIVE);
-        let look = [&BROWSER[..], &["-sS", "-w", "%{http_code}", &url]].concat();
-        let page = desk.run("curl", &look).await.ok();
-        assert!(page.ends_with("401"), "{page}");
-        let (_, hidden) = page.split_once("type=\"hidden\"").unwrap();
-        let path = format!("path={}", attribute(hidden, "value"));
-        let action = format!("http://{}{}", place.site.address(), attribute(&page, "action"));
-        let token = format!("token={}", token());
-        let form = ["-fsSL", "-o", "got", "-H", "Sec-Fetch-Site: same-origin", "-b", "jar"];
-        let fields = ["--data-urlencode", &token, "--data-urlencode", &path, &action];
-        desk.run("curl", &[&BROWSER[..], &form, &fields].concat()).await.ok();
-        assert!(desk.has(place.bytes(ARCHIVE)), "{mirrors:?}");
+        let (place, browser) = (Place::start(mirrors).await, Chromium::start(&[]).await);
+        browser.open(&place.stable(ARCHIVE)).await;
+        browser.until_focus_is_on("textbox", "Token").await;
+        browser.paste(&token()).await;
+        browser.type_keys(ENTER).await;
+        assert!(browser.downloaded(ARCHIVE).await == place.bytes(ARCHIVE), "{mirrors:?}");
 
-        // The browser keeps it for a while: the next link just works.
-        let again = Desk::new();
-        std::fs::copy(desk.path().join("jar"), again.path().join("jar")).unwrap();
-        again.run("curl", &[&BROWSER[..], &["-fsSL", "-b", "jar", "-o", "got", &url]].concat()).await.ok();
-        assert!(again.has(place.bytes(ARCHIVE)), "{mirrors:?}");
+        // The browser keeps it for a while: the next link just works, as does one with a ticket in a browser that kept none.
+        browser.open(&place.stable(ARCHIVE)).await;
+        assert!(browser.downloaded(ARCHIVE).await == place.bytes(ARCHIVE), "{mirrors:?}");
+        let another = Chromium::start(&[]).await;
+        another.open(&place.ticket(ARCHIVE, &token()).await).await;
+        assert!(another.downloaded(ARCHIVE).await == place.bytes(ARCHIVE), "{mirrors:?}");
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Request {
     pub user_agent: String,
     /// The `Authorization` header; `-` where there was none.
     pub authorization: String,
+    /// The `Cookie` header; `-` where there was none.
+    pub cookie: String,
     /// The `Referer` header; `-` where there was none.
     pub referer: String,
 }
@@ -152,7 +154,7 @@ pub fn secure_link() -> String {
 
 fn request(line: &str) -> Request {
     let fields: Vec<&str> = line.split('\t').collect();
-    let [status, method, path, sent, range, user_agent, authorization, referer] = fields[..] else {
+    let [status, method, path, sent, range, user_agent, authorization, cookie, referer] = fields[..] else {
         panic!("not a line of the access log: {line}")
     };
     Request {
@@ -163,6 +165,7 @@ fn request(line: &str) -> Request {
         range: range.to_owned(),
         user_agent: user_agent.to_owned(),
         authorization: authorization.to_owned(),
+        cookie: cookie.to_owned(),
         referer: referer.to_owned(),
     }
 }
@@ -201,9 +204,10 @@ pid nginx.pid;
 error_log error.log notice;
 events {{ worker_connections 256; }}
 http {{
-    log_format fields escape=none "$status\t$request_method\t$uri\t$body_bytes_sent\t$bytes_asked\t$http_user_agent\t$authorization\t$referer";
+    log_format fields escape=none "$status\t$request_method\t$uri\t$body_bytes_sent\t$bytes_asked\t$http_user_agent\t$authorization\t$cookie\t$referer";
     map $http_range $bytes_asked {{ "" "-"; default $http_range; }}
     map $http_authorization $authorization {{ "" "-"; default $http_authorization; }}
+    map $http_cookie $cookie {{ "" "-"; default $http_cookie; }}
     map $http_referer $referer {{ "" "-"; default $http_referer; }}
     map $http_user_agent $rate {{ "{SLOW}" 128k; default 0; }}
     access_log access.log fields;
@@ -212,7 +216,7 @@ http {{
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
-    types {{ application/gzip gz; text/plain txt; }}
+    types {{ application/gzip gz; text/html html; text/plain txt; }}
     default_type application/octet-stream;
     sendfile on;
     limit_rate $rate;
