@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use waypost::workers::report::Topic;
 
-use super::{Answer, PATIENCE, Site, soon};
+use super::{Answer, EU, PATIENCE, Site, soon};
 
 impl Site {
     /// Waits for something; fails with how things are.
@@ -38,12 +38,17 @@ impl Site {
         self.until_mirror(name, &format!("{count} {state}"), |m| m["copies"][state] == count).await
     }
 
-    /// Waits until every mirror that counts holds the whole release.
+    /// Waits until every mirror that counts holds the whole release, and clients can be sent to one: a copy may be verified
+    /// before its mirror is probed.
     pub async fn until_everywhere(&self, product: &str, version: &str) {
         let topic = Topic::Release(waypost::model::ProductName::new(product).unwrap(), version.to_owned());
         let lacking_none = |report: &Value| report["mirrors_lacking"].as_array().is_some_and(Vec::is_empty);
         let what = format!("{product} {version} is everywhere");
         self.until(&what, async || Some(self.report(topic.clone()).await).filter(lacking_none)).await;
+        self.until("a mirror is in rotation", async || {
+            (self.get("/-/readyz", EU).await.status == 200).then_some(())
+        })
+        .await;
     }
 
     /// Waits until a client is sent to this mirror.
