@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::certificates::Authority;
 use crate::chromium::Chromium;
-use crate::nginx::{Nginx, Request};
+use crate::nginx::{LINK_SECRET, Nginx, Request, secure_link};
 use crate::process::until;
 use crate::site::{Site, own_address};
 use crate::tokens::{SECRET, tables};
@@ -18,7 +18,6 @@ use crate::tokens::{SECRET, tables};
 const DOWNLOADS: &str = "downloads.example";
 /// Another site's.
 const WIKI: &str = "wiki.example";
-const LINK_SECRET: &str = "5c0c2f6f7a3e4d1b9a8877665544332211ffeeddccbbaa99";
 
 /// The private product's files.
 pub const ARCHIVE: &str = "agent-1.0-linux-amd64.tar.gz";
@@ -46,7 +45,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let (authority, address) = (Authority::new(), own_address());
         let files = authority.issue(folder.path(), address.into());
-        let mirror = Nginx::start_with(address, Some(&files), &signed()).await;
+        let mirror = Nginx::start_with(address, Some(&files), &secure_link()).await;
         fs::create_dir_all(mirror.files().join("agent/1.0")).unwrap();
         for name in [ARCHIVE, MANUAL] {
             fs::write(mirror.files().join("agent/1.0").join(name), bytes(name)).unwrap();
@@ -122,16 +121,6 @@ impl Place {
         until(&format!("the mirror was asked {count} times"), async || asked().len() >= count).await;
         asked()
     }
-}
-
-/// As in deploy/nginx-signed-mirror.conf, with one secret.
-fn signed() -> String {
-    format!(
-        "secure_link $arg_md5,$arg_expires;
-         secure_link_md5 \"$secure_link_expires$uri {LINK_SECRET}\";
-         if ($secure_link = \"\") {{ return 403; }}
-         if ($secure_link = \"0\") {{ return 410; }}"
-    )
 }
 
 /// All that this process has logged.

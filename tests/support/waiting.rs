@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use waypost::workers::report::Topic;
 
-use super::{Answer, EU, PATIENCE, Site, soon};
+use super::{Answer, PATIENCE, Site, soon};
 
 impl Site {
     /// Waits for something; fails with how things are.
@@ -46,7 +46,9 @@ impl Site {
         let what = format!("{product} {version} is everywhere");
         self.until(&what, async || Some(self.report(topic.clone()).await).filter(lacking_none)).await;
         self.until("a mirror is in rotation", async || {
-            (self.get("/-/readyz", EU).await.status == 200).then_some(())
+            let reports = self.report(Topic::Mirrors).await;
+            let is_in = |mirror: &Value| mirror["reason"].is_null();
+            reports["mirrors"].as_array()?.iter().any(is_in).then_some(())
         })
         .await;
     }
