@@ -169,15 +169,7 @@ impl App {
             recording,
             config: Arc::clone(&config),
         };
-        let handler = Public {
-            published,
-            status: Arc::clone(&status),
-            clock,
-            metrics,
-            keys,
-            access_log: config.log.access,
-            session: config.tickets.session,
-        };
+        let handler = Public { published, status: Arc::clone(&status), clock, metrics, keys };
         let drain = config.server.drain;
         let public = (public, handler);
         Ok(Self { addresses, drain, public, admin: admins, supervisor, writer, records, status })

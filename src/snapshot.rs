@@ -5,6 +5,7 @@
 mod listings;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -97,6 +98,10 @@ pub struct Settings {
     pub regions: Box<[RegionName]>,
     /// Links that were published before.
     pub aliases: Aliases,
+    /// How long a browser keeps a token.
+    pub session: Duration,
+    /// One line per request.
+    pub access_log: bool,
     /// Further public names, in lower case and without a port.
     pub hosts: FxHashMap<Box<str>, HostView>,
 }

@@ -74,6 +74,15 @@ async fn records(site: &Site, outcome: &str) -> f64 {
     site.metric(&format!("waypost_audit_records_total{{outcome={outcome:?}}}")).await
 }
 
+async fn redirected(site: &Site) -> f64 {
+    let metrics = site.admin("/metrics").await;
+    let is_it =
+        |line: &&str| line.starts_with("waypost_requests_total{") && line.contains("outcome=\"redirected\"");
+    let counts =
+        metrics.text().lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    counts.sum()
+}
+
 #[tokio::test]
 async fn who_was_given_what_is_recorded_and_who_was_not_is_not() {
     let mut site = started(agent("required = true")).await;
@@ -148,6 +157,9 @@ async fn on_a_full_disk_nothing_is_given_that_has_to_be_recorded() {
     assert_eq!(refused.header("cache-control"), "no-store");
     assert!(refused.text().contains("have to be recorded"), "{}", refused.text());
     assert!(records(&site, "refused").await >= 1.0);
+    let check = "waypost_entitlement_checks_total{issuer=\"ci\",product=\"agent\",reason=\"not_recorded\"}";
+    assert_eq!(site.metric(check).await, 1.0);
+    assert_eq!(redirected(&site).await, given.len() as f64, "what was not given is no redirect");
     let ready = site.admin("/readyz").await;
     assert!(
         ready.status == 200 && ready.text().contains("deliveries cannot be recorded"),

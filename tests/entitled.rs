@@ -251,7 +251,7 @@ async fn a_head_counts_nothing_and_tells_no_link_by_either_protocol() {
     }
     let other = "/agent/1.0/notes.txt";
     assert_eq!(get(&site, other, &token()).await.status, 302, "nothing was counted");
-    for path in ["?ticket", "?mirrors", ".meta4"].map(|end| format!("{FILE}{end}")) {
+    for path in ["", "?ticket", "?mirrors", ".meta4"].map(|end| format!("{FILE}{end}")) {
         assert_eq!(site.request(Method::HEAD, &path, &headers).await.status, 403, "{path}: as GET would");
     }
     let recorded = "waypost_audit_records_total{outcome=\"written\"}";
@@ -367,6 +367,12 @@ async fn a_browser_is_led_out_of_an_expired_ticket_and_of_a_token_that_does_not_
     let page = site.request(Method::GET, &format!("{FILE}?a=b&ticket=old.ticket&c=d"), &from).await;
     assert_eq!(page.status, 401);
     assert!(page.text().contains(&format!("value=\"{FILE}?a=b&amp;c=d\"")), "{}", page.text());
+    assert!(
+        page.text().contains(&format!("<a href=\"{FILE}?a=b&amp;c=d\">")),
+        "the cookie was not looked at"
+    );
+    let page = site.request(Method::GET, &format!("{FILE}?ticket"), &from).await;
+    assert!(page.text().contains(&format!("value=\"{FILE}?ticket\"")), "it is still a ticket that is wanted");
     let cookie = format!("waypost_token={}", with(json!({ "team": "other" })));
     let with_cookie = [&from[..], &[("cookie", &*cookie)]].concat();
     let page = site.request(Method::GET, FILE, &with_cookie).await;

@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::client::{self, client_network};
-use crate::deliveries::{Deliveries, Delivery};
-use crate::metrics::{GRANTED, Metrics};
-use crate::model::{Clock, Denial, Timestamp};
+use crate::deliveries::Delivery;
+use crate::metrics::{GRANTED, Metrics, Outcome};
+use crate::model::{Clock, Denial, RegionId, Timestamp};
 use crate::redirect::{
     Answer, Body, FORM_MAX, Facts, Inquiry, Occasion, Passage, SESSION_PATH, answer, begin_session, problem,
     refusal,
@@ -42,10 +42,6 @@ pub struct Public {
     pub metrics: Arc<Metrics>,
     /// Fetches issuers' keys.
     pub keys: Arc<KeyLooks>,
-    /// One line per request.
-    pub access_log: bool,
-    /// How long a browser keeps a token.
-    pub session: Duration,
 }
 
 /// When a request is answered.
@@ -76,8 +72,8 @@ impl Occasion for Moment<'_> {
 enum Waits {
     /// The issuer may have published another key: then it is another answer.
     ForKeys(Arc<KeyLook>),
-    /// It is given once this is recorded.
-    ForRecord(Box<(Arc<Deliveries>, Delivery)>),
+    /// It is given once it is recorded.
+    ForRecord,
 }
 
 /// Whether a request may wait for an issuer's keys.
@@ -109,24 +105,23 @@ impl Public {
         let moment = Moment::of(&*self.clock);
         let inquiry = inquiry(snapshot, request, connection, &moment);
         let answer = answer(snapshot, &inquiry);
-        let waits = match &answer.passage {
-            None => None,
-            Some(passage) => {
-                // It is counted and logged once, as what it is answered in the end.
-                if let Some(keys) = self.missing_keys(snapshot, passage, patience) {
-                    return (answer.response, Some(Waits::ForKeys(keys)));
-                }
-                self.pass(snapshot, &inquiry, &answer.facts, passage)
-            }
-        };
-        let denial = answer.passage.as_ref().and_then(|passage| passage.denial);
-        answer.facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
-        let region = answer.facts.region.map(|region| region.index());
-        snapshot.timing.answered(region, moment.began.elapsed());
-        if self.access_log {
-            log(snapshot, &inquiry, &answer.facts, denial, answer.response.status());
+        if let Some(passage) = &answer.passage
+            && let Some(waits) = self.waits(snapshot, passage, patience)
+        {
+            return (answer.response, Some(waits));
         }
-        (answer.response, waits)
+        self.note(snapshot, &inquiry, &answer);
+        self.count(snapshot, &inquiry, &answer, moment.began);
+        (answer.response, None)
+    }
+
+    /// What an answer for a product that is not for everybody waits for: it is counted and logged once, as what it is in
+    /// the end.
+    fn waits(&self, snapshot: &Snapshot, passage: &Passage, patience: Patience) -> Option<Waits> {
+        if passage.hands_out && snapshot.recording.as_ref().is_some_and(|recording| recording.required) {
+            return Some(Waits::ForRecord);
+        }
+        self.missing_keys(snapshot, passage, patience).map(Waits::ForKeys)
     }
 
     /// Where the caller's issuer may have published a key that is not known yet, and that can still be waited for.
@@ -161,22 +156,27 @@ impl Public {
         }
     }
 
-    /// Counts what became of a request for a product that is not for everybody, and records it.
-    fn pass(
-        &self,
-        snapshot: &Snapshot,
-        inquiry: &Inquiry<'_>,
-        facts: &Facts<'_>,
-        passage: &Passage,
-    ) -> Option<Waits> {
-        self.count_check(snapshot, facts, passage);
-        let (Some(recording), true) = (&snapshot.recording, passage.hands_out) else { return None };
-        let delivery = delivery(snapshot, inquiry, facts, passage)?;
-        if recording.required {
-            return Some(Waits::ForRecord(Box::new((Arc::clone(&recording.to), delivery))));
+    /// Records an answer that nothing waits for.
+    fn note(&self, snapshot: &Snapshot, inquiry: &Inquiry<'_>, answer: &Answer<'_>) {
+        if let Some(recording) = &snapshot.recording
+            && let Some(delivery) = delivery(snapshot, inquiry, answer)
+        {
+            recording.to.note(delivery);
         }
-        recording.to.note(delivery);
-        None
+    }
+
+    /// Counts and logs an answer.
+    fn count(&self, snapshot: &Snapshot, inquiry: &Inquiry<'_>, answer: &Answer<'_>, began: Instant) {
+        let Answer { response, facts, passage } = answer;
+        if let Some(passage) = passage {
+            self.count_check(snapshot, facts, passage);
+        }
+        facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
+        snapshot.timing.answered(facts.region.map(RegionId::index), began.elapsed());
+        if snapshot.settings.access_log {
+            let denial = passage.as_ref().and_then(|passage| passage.denial);
+            log(snapshot, inquiry, facts, denial, response.status());
+        }
     }
 
     /// Answers when the issuer's keys were looked for, or that took too long.
@@ -188,40 +188,39 @@ impl Public {
     ) -> Response<Body> {
         wait_for(&keys).await;
         match self.respond(&request, &connection, Patience::Spent) {
-            (response, Some(Waits::ForRecord(delivery))) => {
-                self.recorded(&request, &connection, *delivery, response).await
-            }
+            (_, Some(Waits::ForRecord)) => self.after_record(request, connection).await,
             // Still unknown: then that is the answer.
             (response, Some(Waits::ForKeys(_)) | None) => response,
         }
     }
 
-    async fn recorded(
-        &self,
-        request: &Request<Incoming>,
-        connection: &Connection,
-        (record, delivery): (Arc<Deliveries>, Delivery),
-        response: Response<Body>,
+    /// Answers anew, and gives the answer once it is recorded.
+    async fn after_record(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: Connection,
     ) -> Response<Body> {
-        if record.record(delivery).await {
-            response
-        } else {
-            self.refused(request, connection, Denial::NotRecorded)
-        }
-    }
-
-    /// Refuses a request that would have been answered.
-    fn refused(
-        &self,
-        request: &Request<Incoming>,
-        connection: &Connection,
-        denial: Denial,
-    ) -> Response<Body> {
-        let snapshot = self.published.load();
-        let Some(snapshot) = snapshot.as_deref() else { return starting(request) };
+        let Some(snapshot) = self.published.load_full() else { return starting(&request) };
+        let began = Instant::now();
+        let (mut answer, delivery) = {
+            let moment = Moment::of(&*self.clock);
+            let inquiry = inquiry(&snapshot, &request, &connection, &moment);
+            let answer = answer(&snapshot, &inquiry);
+            let delivery = delivery(&snapshot, &inquiry, &answer);
+            (answer, delivery)
+        };
+        let recorded = match (&snapshot.recording, delivery) {
+            (Some(recording), Some(delivery)) => recording.to.record(delivery).await,
+            // Meanwhile another configuration has come into force, or a release was withdrawn.
+            _ => true,
+        };
         let moment = Moment::of(&*self.clock);
-        let inquiry = inquiry(snapshot, request, connection, &moment);
-        refusal(denial, &inquiry)
+        let inquiry = inquiry(&snapshot, &request, &connection, &moment);
+        if !recorded {
+            answer = refuse(answer, Denial::NotRecorded, &inquiry);
+        }
+        self.count(&snapshot, &inquiry, &answer, began);
+        answer.response
     }
 
     /// The form of the page that takes a token.
@@ -251,18 +250,12 @@ impl Public {
         let Some(snapshot) = snapshot.as_deref() else { return (starting(request), None) };
         let moment = Moment::of(&*self.clock);
         let inquiry = inquiry(snapshot, request, connection, &moment);
-        let Answer { response, facts, passage } = begin_session(snapshot, &inquiry, form, self.session);
-        if let Some(passage) = &passage {
-            if let Some(keys) = self.missing_keys(snapshot, passage, patience) {
-                return (response, Some(keys));
-            }
-            self.count_check(snapshot, &facts, passage);
+        let answer = begin_session(snapshot, &inquiry, form);
+        let keys = answer.passage.as_ref().and_then(|passage| self.missing_keys(snapshot, passage, patience));
+        if keys.is_none() {
+            self.count(snapshot, &inquiry, &answer, moment.began);
         }
-        facts.count(snapshot.catalog.unnamed.as_deref(), || self.clock.now());
-        if self.access_log {
-            log(snapshot, &inquiry, &facts, passage.and_then(|passage| passage.denial), response.status());
-        }
-        (response, None)
+        (answer.response, keys)
     }
 
     fn readiness(&self) -> StatusCode {
@@ -310,13 +303,17 @@ fn inquiry<'a, B>(
     Inquiry { method, uri, headers, client, https, occasion }
 }
 
-/// What is recorded of an answer that leads to a file.
-fn delivery(
-    snapshot: &Snapshot,
-    inquiry: &Inquiry<'_>,
-    facts: &Facts<'_>,
-    passage: &Passage,
-) -> Option<Delivery> {
+/// Refuses what would have been answered.
+fn refuse<'s>(answer: Answer<'s>, denial: Denial, inquiry: &Inquiry<'_>) -> Answer<'s> {
+    let facts = Facts { outcome: Outcome::Denied, mirror: None, ..answer.facts };
+    let passage = answer.passage.map(|passage| Passage { denial: Some(denial), ..passage });
+    Answer { response: refusal(denial, inquiry), facts, passage }
+}
+
+/// What is recorded of an answer that leads to a file of a product that is not for everybody.
+fn delivery(snapshot: &Snapshot, inquiry: &Inquiry<'_>, answer: &Answer<'_>) -> Option<Delivery> {
+    let Answer { facts, passage, .. } = answer;
+    let passage = passage.as_ref().filter(|passage| passage.hands_out)?;
     let ((release, asset), grant) = (facts.asset?, passage.grant.as_deref()?);
     Some(Delivery {
         at: inquiry.occasion.now(),
@@ -407,11 +404,8 @@ impl Handler for Public {
             (_, Some(Waits::ForKeys(keys))) => {
                 Answering::Later(Box::pin(public(self).after_keys(request, *connection, keys)))
             }
-            (response, Some(Waits::ForRecord(delivery))) => {
-                let (public, connection) = (public(self), *connection);
-                Answering::Later(Box::pin(async move {
-                    public.recorded(&request, &connection, *delivery, response).await
-                }))
+            (_, Some(Waits::ForRecord)) => {
+                Answering::Later(Box::pin(public(self).after_record(request, *connection)))
             }
         }
     }

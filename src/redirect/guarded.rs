@@ -308,12 +308,12 @@ impl<'s> Visit<'_, 's> {
             Target::Metalink(_) => Some(answer::List::Metalink),
             _ => answer::wanted_list(inquiry.headers, lines, self.query),
         };
+        if let Err(reason) = self.take(permitted, release, asset) {
+            return self.refuse_file(reason, grant, found);
+        }
         if self.is_head() && as_list.is_none() {
             let response = documents::head(release.asset(asset));
             return Answer { response, facts: Facts { outcome: Outcome::Metadata, ..facts }, passage: None };
-        }
-        if let Err(reason) = self.take(permitted, release, asset) {
-            return self.refuse_file(reason, grant, found);
         }
         let (response, outcome) = match as_list {
             Some(list) => {

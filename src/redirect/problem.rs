@@ -16,7 +16,7 @@ use super::lists::escape;
 use super::page::{document, protect};
 
 /// Seconds after which a client may ask again when no mirror could serve it.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What to take instead of a withdrawn release.
 struct Replacement<'a> {

@@ -78,7 +78,8 @@ pub fn refusal(denial: Denial, inquiry: &Inquiry<'_>) -> Response<Body> {
     let mut response = match asks {
         true => {
             let path = without_ticket(inquiry.uri);
-            page(&path, form_for(denial, detail, inquiry.headers, &path))
+            let had_ticket = inquiry.uri.path_and_query().is_some_and(|all| *all != *path);
+            page(&path, form_for(denial, detail, inquiry.headers, &path, had_ticket))
         }
         false => problem(status, detail, inquiry.headers, None),
     };
@@ -89,25 +90,29 @@ pub fn refusal(denial: Denial, inquiry: &Inquiry<'_>) -> Response<Body> {
     response
 }
 
-fn form_for<'a>(denial: Denial, detail: &'a str, headers: &HeaderMap, path: &str) -> Form<'a> {
-    use Denial::{BadTicket, ExpiredTicket, NoToken};
+fn form_for<'a>(
+    denial: Denial,
+    detail: &'a str,
+    headers: &HeaderMap,
+    path: &str,
+    had_ticket: bool,
+) -> Form<'a> {
     let told = match denial {
-        NoToken => has_ended(headers).then_some(ENDED),
+        Denial::NoToken => has_ended(headers).then_some(ENDED),
         _ => Some(detail),
     };
-    let has_unused = match denial {
-        // The link of another site is followed without the cookie, the link of this page with it.
-        NoToken => is_from_elsewhere(headers),
-        // Beside a ticket no token is looked at.
-        BadTicket | ExpiredTicket => true,
-        _ => false,
-    };
+    // Beside a ticket no token is looked at. The link of another site is followed without the cookie, the link of this page
+    // with it.
+    let has_unused = had_ticket || denial == Denial::NoToken && is_from_elsewhere(headers);
     Form { told, offers_to_go_on: has_unused && is_path(path) }
 }
 
-/// Where a browser comes back to with a token: a ticket would be looked at first, and it was refused.
+/// Where a browser comes back to with a token: a ticket would be looked at first, and it was refused. Who asked for a ticket
+/// still does.
 fn without_ticket(uri: &Uri) -> String {
-    let is_ticket = |pair: &str| pair.split('=').next() == Some(TICKET_PARAMETER);
+    let is_ticket = |pair: &str| {
+        pair.split_once('=').is_some_and(|(name, ticket)| name == TICKET_PARAMETER && !ticket.is_empty())
+    };
     let pairs = uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| !is_ticket(pair));
     match pairs.collect::<Vec<_>>() {
         pairs if pairs.is_empty() => uri.path().to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, COOKIE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::entitlement::{Disbelief, Grant, SESSION_COOKIE};
@@ -15,7 +15,7 @@ use super::answer::{Answer, Facts, Inquiry, document};
 use super::body::Body;
 use super::guarded::Passage;
 use super::headers::NO_STORE;
-use super::problem::problem;
+use super::problem::{RETRY_AFTER_SECONDS, problem};
 use super::refused::{Form, challenge, page, status_of};
 
 /// Longest form that is read, in bytes: a token, and a path.
@@ -34,12 +34,7 @@ pub(super) const ENDED: &str = "the time for which this browser keeps a token is
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Answers the form; `None`: it was too long, or did not arrive in time. What is asked for is a cookie: no product.
-pub fn begin<'s>(
-    snapshot: &'s Snapshot,
-    inquiry: &Inquiry<'_>,
-    form: Option<&[u8]>,
-    longest: Duration,
-) -> Answer<'s> {
+pub fn begin<'s>(snapshot: &'s Snapshot, inquiry: &Inquiry<'_>, form: Option<&[u8]>) -> Answer<'s> {
     let refuse = |status, outcome, detail| answered(outcome, problem(status, detail, inquiry.headers, None));
     let Some(form) = form else {
         let detail = "the form is too long or too late";
@@ -59,7 +54,13 @@ pub fn begin<'s>(
     let granted = snapshot.entitlements.grant(token.trim(), now);
     let took = inquiry.occasion.instant().saturating_duration_since(began);
     let mut answer = match granted {
-        Ok(grant) => keep(inquiry, token.trim(), &grant, longest.min(grant.valid_until.since(now)), &path),
+        Ok(grant) => keep(
+            inquiry,
+            token.trim(),
+            &grant,
+            snapshot.settings.session.min(grant.valid_until.since(now)),
+            &path,
+        ),
         Err(Disbelief { reason, issuer }) => put_again(&path, status_of(reason).1, reason, issuer),
     };
     if let Some(passage) = &mut answer.passage {
@@ -101,8 +102,12 @@ fn put_again<'s>(path: &str, told: &str, denial: Denial, issuer: Option<IssuerId
     let mut response = page(path, Form { told: Some(told), offers_to_go_on: false });
     let (status, _) = status_of(denial);
     *response.status_mut() = status;
-    if status == StatusCode::UNAUTHORIZED {
-        challenge(&mut response, denial, false);
+    match status {
+        StatusCode::UNAUTHORIZED => challenge(&mut response, denial, false),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        _ => {}
     }
     let passage = Passage { issuer, denial: Some(denial), ..Passage::default() };
     Answer { passage: Some(passage), ..answered(Outcome::Denied, response) }

@@ -116,6 +116,8 @@ fn settings(config: &Config) -> Settings {
         redirects: crate::redirect::redirects(config.redirect.status, &cache_control),
         cache_control,
         alternates: config.redirect.alternates,
+        session: config.tickets.session,
+        access_log: config.log.access,
         public_https: public_url.is_some_and(|url| url.starts_with("https:")),
         link_open: format!("<{}/", public_url.unwrap_or_default()).into(),
         public_url: public_url.unwrap_or_default().into(),
