@@ -18,7 +18,7 @@ use crate::app::SOCKET;
 use crate::config::{self, Access, Audit, Config, IssuerKeys, Loaded, OriginAt, Problem};
 use crate::fetch::{Fetcher, shown};
 use crate::metrics::Metrics;
-use crate::model::{Clock, OriginFault, SystemClock};
+use crate::model::{Clock, KeyFault, OriginFault, SystemClock};
 use crate::server::TlsStore;
 use crate::workers::believed::BelievedError;
 use crate::workers::fact::{Listed, ReadManifest, Reading};
@@ -240,15 +240,20 @@ impl Report {
         }
     }
 
-    /// Keys that are fetched. Without them all tokens of an issuer are refused.
+    /// Keys that are fetched. Without them all tokens of an issuer are refused; that one cannot be reached from here and now
+    /// does not say that the service will not either.
     async fn issuers(&mut self, config: &Config, fetcher: &Fetcher) {
         for issuer in &config.issuers {
             let IssuerKeys::Jwks { url, .. } = &issuer.keys else { continue };
-            if let Err((_, why)) = issuers::fetch(url, fetcher).await {
+            if let Err((fault, why)) = issuers::fetch(url, fetcher).await {
                 let message = format!("the keys of {} cannot be had: {why}", issuer.name);
                 let remedy = "correct the URL, let this machine reach it (through [outgoing], where there is a proxy), or \
                               name a jwks_file; until then its tokens are refused";
-                self.problem(Finding::new(shown(url), "issuer.jwks", message, remedy));
+                let finding = Finding::new(shown(url), "issuer.jwks", message, remedy);
+                match fault {
+                    KeyFault::Unreachable => self.warnings.push(finding),
+                    _ => self.problem(finding),
+                }
             }
         }
     }
