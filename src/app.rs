@@ -25,7 +25,7 @@ use crate::workers::handle::{Message, channel};
 use crate::workers::publish::{Remembered, World, Writer};
 use crate::workers::reload::Supervisor;
 use crate::workers::supervise::{Common, fetcher};
-use crate::workers::{Handle, KeyLooks, PrepareError, Prepared, Status, Wakers};
+use crate::workers::{Handle, KeyLooks, PrepareError, Prepared, Status, TicketSecret, Wakers};
 
 use public::Public;
 
@@ -111,12 +111,12 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let tls = certificates(&config, clock.now())?;
         let fetcher = fetcher(&config)?;
-        let begun = Instant::now();
+        let (begun, secret) = (Instant::now(), TicketSecret::random());
         // Side by side: each takes a second or so at a million assets and with a city database.
         let (prepared, opened) =
-            tokio::join!(prepare(&config, &metrics), open(config.server.state.clone(), clock.now()));
+            tokio::join!(prepare(&config, &secret, &metrics), open(config.server.state.clone(), clock.now()));
         let (mut prepared, opened) = (prepared?, opened?);
-        let (geoip, mirrors) = (Arc::clone(prepared.locator.geoip()), Arc::clone(&prepared.mirrors));
+        let mirrors = Arc::clone(&prepared.mirrors);
 
         let status = Arc::new(Status::new(config.admin.clone()));
         let published = Arc::new(Published::default());
@@ -158,7 +158,7 @@ impl App {
             common,
             status: Arc::clone(&status),
             config_file,
-            geoip,
+            ticket_secret: secret,
             mirrors,
             tls,
             fetcher,
@@ -279,9 +279,14 @@ fn certificates(config: &Config, now: Timestamp) -> Result<Option<Arc<TlsStore>>
 }
 
 /// Reads GeoIP databases away from the runtime's threads.
-async fn prepare(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Result<Prepared, AppError> {
+async fn prepare(
+    config: &Arc<Config>,
+    ticket_secret: &TicketSecret,
+    metrics: &Arc<Metrics>,
+) -> Result<Prepared, AppError> {
     let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
-    let work = move || Prepared::new(config, None, &metrics);
+    let secret = ticket_secret.clone();
+    let work = move || Prepared::new(config, None, &secret, &metrics);
     let prepared = tokio::task::spawn_blocking(work).await.map_err(|e| AppError::Died(e.to_string()))?;
     let prepared = prepared.map_err(AppError::Prepare)?;
     if !prepared.locator.has_geoip() {

@@ -7,6 +7,8 @@ mod site;
 #[path = "support/tokens.rs"]
 mod tokens;
 
+use std::fs;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
@@ -307,6 +309,33 @@ async fn a_ticket_stands_for_the_token_for_one_file() {
         as_json.json()["url"].as_str().unwrap().contains("?ticket=")
             && as_json.json()["expires_at"].is_string()
     );
+}
+
+#[tokio::test]
+async fn tickets_without_a_secret_file_outlive_reloads_and_end_with_the_process() {
+    let mut site = started("").await;
+    let answer = get(&site, &format!("{FILE}?ticket"), &token()).await;
+    let path = answer.text().trim().strip_prefix("http://dl.example").unwrap();
+    let reloads = async |site: &Site, count: f64| {
+        let ok = "waypost_reloads_total{outcome=\"ok\"}";
+        site.until("it is reloaded", async || (site.metric(ok).await == count).then_some(())).await;
+        site.until("the file is given again", async || {
+            (get(site, FILE, &token()).await.status == 302).then_some(())
+        })
+        .await;
+    };
+    site.reload();
+    reloads(&site, 1.0).await;
+    assert_eq!(site.get(path, EU).await.status, 302, "after SIGHUP");
+    fs::write(site.dir().join("issuer.key"), SECRET).unwrap();
+    reloads(&site, 2.0).await;
+    assert_eq!(site.get(path, EU).await.status, 302, "after a file changed that is watched");
+    site.restart().await;
+    site.until("the file is given again", async || {
+        (get(&site, FILE, &token()).await.status == 302).then_some(())
+    })
+    .await;
+    assert_eq!(site.get(path, EU).await.status, 401, "after a restart");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use waypost::workers::fact::{
 };
 use waypost::workers::handle::channel;
 use waypost::workers::publish::{World, Writer};
-use waypost::workers::{Handle, Prepared, Status, Wakers};
+use waypost::workers::{Handle, Prepared, Status, TicketSecret, Wakers};
 
 use super::cost::{Cost, cpu, measured, own_cpu, threads};
 use super::{Failure, world};
@@ -262,7 +262,8 @@ fn prepare(
     geoip: Option<Arc<GeoRanges>>,
     metrics: &Arc<Metrics>,
 ) -> Result<Prepared, Failure> {
-    Prepared::new(Arc::clone(config), geoip, metrics).map_err(|errors| format!("{errors:?}").into())
+    Prepared::new(Arc::clone(config), geoip, &TicketSecret::random(), metrics)
+        .map_err(|errors| format!("{errors:?}").into())
 }
 
 fn probed(mirror: &MirrorName, fault: Option<CopyFault>) -> Fact {

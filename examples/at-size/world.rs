@@ -22,9 +22,9 @@ use waypost::model::{
     AssetIndex, AssetPath, ChannelName, Clock, ProductName, Sha256, SystemClock, Timestamp, Version, actor,
 };
 use waypost::store::{Action, NewOrder, Observation, Store};
-use waypost::workers::Prepared;
 use waypost::workers::fact::{Fact, Listed, Listing, Probed, ReadManifest, Reading};
 use waypost::workers::publish::World;
+use waypost::workers::{Prepared, TicketSecret};
 
 use super::Failure;
 use super::random::Random;
@@ -229,7 +229,8 @@ fn remember(config: Config, manifests: Manifests) -> Result<(), Failure> {
         .values()
         .filter_map(|listed| if let Listed::Read(read) = listed { Some(read.clone()) } else { None })
         .collect();
-    let prepared = Prepared::new(Arc::clone(&config), None, &Arc::new(Metrics::new()));
+    let prepared =
+        Prepared::new(Arc::clone(&config), None, &TicketSecret::random(), &Arc::new(Metrics::new()));
     let prepared = prepared.map_err(|errors| format!("{errors:?}"))?;
     let mut world = World::new(Box::new(prepared), loaded, now);
     let listing = Listing { manifests, sequence: Some(1), ..Listing::default() };

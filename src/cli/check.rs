@@ -25,7 +25,7 @@ use crate::workers::fact::{Listed, ReadManifest, Reading};
 use crate::workers::issuers;
 use crate::workers::origin::look_once;
 use crate::workers::supervise::fetcher;
-use crate::workers::{PrepareError, Prepared};
+use crate::workers::{PrepareError, Prepared, TicketSecret};
 
 /// Longest path of a local socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
@@ -169,7 +169,7 @@ impl Report {
 
     async fn clients(&mut self, file: &Path, config: &Arc<Config>, summary: &mut Summary) {
         let config = Arc::clone(config);
-        let work = move || Prepared::new(config, None, &Arc::new(Metrics::new()));
+        let work = move || Prepared::new(config, None, &TicketSecret::random(), &Arc::new(Metrics::new()));
         match tokio::task::spawn_blocking(work).await {
             Err(error) => self.problem(Finding::new(file.display(), "geoip", error, "")),
             Ok(Err(errors)) => {

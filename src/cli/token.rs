@@ -12,7 +12,7 @@ use super::outcome::{CliError, Exit, printable};
 use super::service::{Reason, Service};
 use crate::config::Config;
 use crate::entitlement::{Entitlements, TOKEN_MAX};
-use crate::workers::believed::Believed;
+use crate::workers::believed::{Believed, TicketSecret};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -99,7 +99,7 @@ pub fn given(argument: &str) -> Result<String, CliError> {
 
 /// What a configuration says of tokens, as far as its files tell.
 fn entitlements(config: &Config) -> Result<Entitlements, CliError> {
-    let believed = Believed::read(config).map_err(|errors| {
+    let believed = Believed::read(config, &TicketSecret::random()).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         CliError::Usage(errors.join("\n"))
     })?;

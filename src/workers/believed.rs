@@ -29,6 +29,21 @@ pub struct Believed {
     pub tickets: Arc<Tickets>,
 }
 
+/// What tickets are sealed with where no file says. Drawn once and handed to every reload, so that tickets end with the
+/// process and not before.
+#[derive(Clone)]
+pub struct TicketSecret([u8; 32]);
+
+impl TicketSecret {
+    /// 256 random bits.
+    pub fn random() -> Self {
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes)
+            .expect("the system's source of randomness does not fail once the library is up");
+        Self(bytes)
+    }
+}
+
 /// Why a file of keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BelievedError {
@@ -59,12 +74,12 @@ pub enum BelievedError {
 }
 
 impl Believed {
-    /// Reads the files.
+    /// Reads the files. Tickets are sealed with `ticket_secret` where none is in a file.
     ///
     /// # Errors
     ///
     /// All that cannot be used, at once.
-    pub fn read(config: &Config) -> Result<Self, Vec<BelievedError>> {
+    pub fn read(config: &Config, ticket_secret: &TicketSecret) -> Result<Self, Vec<BelievedError>> {
         let (mut errors, mut keys) = (Vec::new(), Vec::new());
         for issuer in &config.issuers {
             keys.push(keys_of(&issuer.keys).unwrap_or_else(|error| {
@@ -72,7 +87,7 @@ impl Believed {
                 None
             }));
         }
-        let tickets = tickets(config).map_err(|error| errors.push(error));
+        let tickets = tickets(config, ticket_secret).map_err(|error| errors.push(error));
         match tickets {
             Ok(tickets) if errors.is_empty() => {
                 let rules = Arc::new(Rules::new(&config.entitlements));
@@ -111,21 +126,14 @@ fn keys_of(keys: &IssuerKeys) -> Result<Option<Arc<KeySet>>, BelievedError> {
     set.map(|set| Some(Arc::new(set))).map_err(bad)
 }
 
-fn tickets(config: &Config) -> Result<Tickets, BelievedError> {
+fn tickets(config: &Config, ticket_secret: &TicketSecret) -> Result<Tickets, BelievedError> {
     let secrets =
         config.tickets.secrets.iter().map(|path| shared_secret(path)).collect::<Result<Vec<_>, _>>()?;
     let ttl = config.tickets.ttl;
     Ok(match secrets.split_first() {
         Some((first, others)) => Tickets::new(first, others, ttl),
-        None => Tickets::new(&random(), &[], ttl),
+        None => Tickets::new(&ticket_secret.0, &[], ttl),
     })
-}
-
-/// 256 random bits.
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).expect("the system's source of randomness does not fail once the library is up");
-    bytes
 }
 
 /// What signs each mirror's links, in the order of the configuration.

@@ -25,5 +25,6 @@ pub mod signing;
 pub mod supervise;
 pub mod verify;
 
+pub use believed::TicketSecret;
 pub use handle::{Handle, KeyLook, KeyLooks, Status, Wakers};
 pub use prepare::{PrepareError, Prepared};

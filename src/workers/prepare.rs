@@ -14,7 +14,7 @@ use crate::metrics::{DeliveryMeters, Metrics, ProductMeters, RegionMeters};
 use crate::routing::{Mirrors, Rankings};
 use crate::snapshot::{HostView, Settings};
 
-use super::believed::{self, Believed, BelievedError};
+use super::believed::{self, Believed, BelievedError, TicketSecret};
 
 /// A configuration, compiled.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ pub enum PrepareError {
 }
 
 impl Prepared {
-    /// Compiles a configuration. `geoip` are ranges that are compiled already and whose files did not change.
+    /// Compiles a configuration. `geoip` are ranges that are compiled already and whose files did not change. Tickets are
+    /// sealed with `ticket_secret` where the configuration names no file for that.
     ///
     /// # Errors
     ///
@@ -63,6 +64,7 @@ impl Prepared {
     pub fn new(
         config: Arc<Config>,
         geoip: Option<Arc<GeoRanges>>,
+        ticket_secret: &TicketSecret,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Vec<PrepareError>> {
         let locator = match geoip {
@@ -71,7 +73,7 @@ impl Prepared {
         };
         let (mut errors, mut locate_errors) = (Vec::new(), Vec::new());
         let locator = locator.map_err(|all| locate_errors = all);
-        let believed = Believed::read(&config).map_err(|all| errors.extend(all));
+        let believed = Believed::read(&config, ticket_secret).map_err(|all| errors.extend(all));
         let signers = believed::signers(&config).map_err(|all| errors.extend(all));
         let (Ok(locator), Ok(believed), Ok(signers)) = (locator, believed, signers) else {
             let keys = errors.into_iter().map(PrepareError::from);

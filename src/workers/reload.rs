@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::client::GeoRanges;
 use crate::config::{Config, NetworkSource};
 use crate::deliveries::{Recording, Records};
 use crate::fetch::Fetcher;
@@ -17,6 +16,7 @@ use crate::routing;
 use crate::server::TlsStore;
 use crate::tasks::Shutdown;
 
+use super::believed::TicketSecret;
 use super::fact::Fact;
 use super::handle::{KeyLooks, Status};
 use super::prepare::Prepared;
@@ -76,8 +76,8 @@ pub struct Supervisor {
     pub records: Arc<Records>,
     /// The one in force.
     pub recording: Option<Recording>,
-    /// The GeoIP ranges in force.
-    pub geoip: Arc<GeoRanges>,
+    /// Seals tickets as long as no file says what does.
+    pub ticket_secret: TicketSecret,
     /// The certificates in force.
     pub tls: Option<Arc<TlsStore>>,
     /// Makes outgoing requests.
@@ -142,7 +142,7 @@ impl Supervisor {
             // The old workers end first: what they were doing is forgotten with the reload.
             mirrors.stop().await;
             origin.shutdown().await;
-            (self.geoip, self.config, self.fetcher) = (Arc::clone(prepared.locator.geoip()), config, fetcher);
+            (self.config, self.fetcher) = (config, fetcher);
             self.mirrors = Arc::clone(&prepared.mirrors);
             self.recording.clone_from(&prepared.recording);
             self.status.admin.store(Arc::new(self.config.admin.clone()));
@@ -205,14 +205,14 @@ impl Supervisor {
         let file = self.config_file.clone().ok_or("this service was started without a configuration file")?;
         let metrics = Arc::clone(&self.common.metrics);
         let (tls, before) = (self.tls.clone(), Arc::clone(&self.config));
-        let records = Arc::clone(&self.records);
+        let (records, secret) = (Arc::clone(&self.records), self.ticket_secret.clone());
         blocking(move || {
             let loaded = crate::config::load(&file).map_err(|problems| problems.to_string())?;
             loaded.warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
             let config = Arc::new(loaded.config);
             warn_of_restart(&before, &config);
             let fetcher = fetcher(&config).map_err(|error| error.to_string())?;
-            let mut prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
+            let mut prepared = Prepared::new(Arc::clone(&config), None, &secret, &metrics).map_err(lines)?;
             if let Some(tls) = &tls {
                 tls.reload().map_err(|error| error.to_string())?;
             }
@@ -227,8 +227,9 @@ impl Supervisor {
     async fn prepare_with_new_files(&self) -> Result<Reloaded, Refusal> {
         let (config, metrics) = (Arc::clone(&self.config), Arc::clone(&self.common.metrics));
         let (fetcher, recording) = (self.fetcher.clone(), self.recording.clone());
+        let secret = self.ticket_secret.clone();
         blocking(move || {
-            let prepared = Prepared::new(Arc::clone(&config), None, &metrics).map_err(lines)?;
+            let prepared = Prepared::new(Arc::clone(&config), None, &secret, &metrics).map_err(lines)?;
             let prepared = Prepared { recording, ..prepared };
             Ok((config, prepared, fetcher))
         })

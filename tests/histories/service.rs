@@ -11,11 +11,11 @@ use waypost::metrics::Metrics;
 use waypost::model::{CopyFault, MirrorName, Timestamp};
 use waypost::snapshot::Snapshot;
 use waypost::store::{Action, NewOrder};
-use waypost::workers::Prepared;
 use waypost::workers::fact::{
     Fact, Found, NextWork, ProbeTarget, Probed, Purpose, Verified, Wish, Work, Wrong,
 };
 use waypost::workers::publish::{Due, Effects, World};
+use waypost::workers::{Prepared, TicketSecret};
 
 use super::event::Reads;
 use super::memory::Memory;
@@ -69,7 +69,7 @@ impl Setup {
             ));
         }
         let loaded = config::parse(&text, Path::new("/history/waypost.toml")).unwrap();
-        Box::new(Prepared::new(Arc::new(loaded.config), None, metrics).unwrap())
+        Box::new(Prepared::new(Arc::new(loaded.config), None, &TicketSecret::random(), metrics).unwrap())
     }
 }
 

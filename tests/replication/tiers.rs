@@ -10,9 +10,9 @@ use waypost::config;
 use waypost::metrics::Metrics;
 use waypost::model::{ChannelName, MirrorName, ProductName, Timestamp, Version};
 use waypost::store::{Action, Loaded, Order};
-use waypost::workers::Prepared;
 use waypost::workers::fact::{Fact, Listed, Listing, ReadManifest, Reading};
 use waypost::workers::publish::World;
+use waypost::workers::{Prepared, TicketSecret};
 
 const DAY: i64 = 86_400_000;
 /// Releases are published a day apart, the last one now.
@@ -29,7 +29,9 @@ fn world(tables: &str) -> World {
     );
     let loaded =
         config::parse(&text, Path::new("/x/waypost.toml")).unwrap_or_else(|problems| panic!("{problems}"));
-    let prepared = Prepared::new(Arc::new(loaded.config), None, &Arc::new(Metrics::new())).unwrap();
+    let prepared =
+        Prepared::new(Arc::new(loaded.config), None, &TicketSecret::random(), &Arc::new(Metrics::new()))
+            .unwrap();
     World::new(Box::new(prepared), Loaded::default(), at(0))
 }
 

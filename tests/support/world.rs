@@ -11,7 +11,7 @@ use waypost::model::Platform;
 use waypost::model::{ChannelName, Exclusion, MirrorId, ProductName, Sha256, Sha512, Timestamp, Version};
 use waypost::routing::{Availability, Holders};
 use waypost::snapshot::{CatalogView, ChannelView, ProductView, ReleaseView, Snapshot};
-use waypost::workers::Prepared;
+use waypost::workers::{Prepared, TicketSecret};
 
 /// A file of a release: name, kind and platform; an empty text stands for none.
 pub type File = (&'static str, &'static str, &'static str);
@@ -120,7 +120,9 @@ fn product(config: &Config, delivery: &Arc<DeliveryMeters>, product: &Product) -
 
 /// The snapshot of a configuration, these products, and mirrors that are out for a reason.
 pub fn snapshot(config: &Config, products: &[Product], out: &[(&str, Exclusion)]) -> Snapshot {
-    let prepared = Prepared::new(Arc::new(config.clone()), None, &Arc::new(Metrics::new())).unwrap();
+    let prepared =
+        Prepared::new(Arc::new(config.clone()), None, &TicketSecret::random(), &Arc::new(Metrics::new()))
+            .unwrap();
     let exclusion = |mirror: &waypost::config::Mirror| {
         out.iter().find(|(name, _)| *name == mirror.name.as_str()).map(|(_, exclusion)| *exclusion)
     };

@@ -10,9 +10,9 @@ use waypost::metrics::Metrics;
 use waypost::model::{ProductName, Timestamp, Version};
 use waypost::snapshot::Snapshot;
 use waypost::store::{AccessNote, KnownKeys, Loaded, Observation};
-use waypost::workers::Prepared;
 use waypost::workers::fact::{Fact, Listing, Reading};
 use waypost::workers::publish::World;
+use waypost::workers::{Prepared, TicketSecret};
 
 use crate::signer::{P256, configured, jwks, now};
 
@@ -35,7 +35,8 @@ fn millis(by: i64) -> Timestamp {
 
 /// A world that knows this from before, [`now`].
 fn world(loaded: Loaded) -> World {
-    let prepared = Prepared::new(Arc::new(config()), None, &Arc::new(Metrics::new())).unwrap();
+    let prepared =
+        Prepared::new(Arc::new(config()), None, &TicketSecret::random(), &Arc::new(Metrics::new())).unwrap();
     let mut world = World::new(Box::new(prepared), loaded, now());
     world.apply(Fact::Origin(Reading::Listing(Listing::default())), now());
     world
