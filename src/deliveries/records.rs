@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::channel;
 
 use super::file::{RecordFile, Rotation};
 use super::recorder::Recorder;
@@ -15,15 +16,32 @@ use super::{Deliveries, QUEUE, Recording, Trouble};
 use crate::config::Audit;
 use crate::model::{Clock, Timestamp};
 
+/// How long is waited for a thread that ends: longer than any disk takes that does not hang.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
 /// The record of deliveries cannot be begun.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "audit.file {} cannot be written ({source}): make it and its folder writable for the user that waypost runs as, \
-     or name another file", path.display()
-)]
-pub struct RecordError {
-    path: PathBuf,
-    source: io::Error,
+pub enum RecordError {
+    /// The file cannot be opened, or the thread not be started.
+    #[error(
+        "audit.file {} cannot be written ({source}): make it and its folder writable for the user that waypost runs \
+         as, or name another file", path.display()
+    )]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What was noted before is not in the file yet.
+    #[error(
+        "audit.file {} is still being written with what was noted before, as if its disk hung: look after the disk and \
+         reload then, or name a file on another one", path.display()
+    )]
+    StillWritten {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// Opens files of deliveries, and knows those that are still written to: no file is opened twice.
@@ -31,6 +49,8 @@ pub struct Records {
     /// By outcome.
     counts: IntCounterVec,
     clock: Arc<dyn Clock>,
+    /// How long a thread that ends is waited for.
+    pub(super) patience: Duration,
     begun: Mutex<Begun>,
 }
 
@@ -41,32 +61,35 @@ struct Begun {
     runs: Vec<Run>,
     /// What the last one is called after: each has another name.
     last: Option<Timestamp>,
+    /// Of the others, one ended badly.
+    has_died: bool,
 }
 
 /// A thread that writes a file, until nobody refers to it any more.
 struct Run {
     deliveries: Weak<Deliveries>,
     path: PathBuf,
-    thread: JoinHandle<()>,
+    /// Told when all is written and the file is closed; closed without a word where the thread died.
+    ended: Receiver<()>,
 }
 
 impl Records {
     /// Nothing is opened yet. `counts` counts lines by outcome.
     pub fn new(counts: &IntCounterVec, clock: Arc<dyn Clock>) -> Self {
-        Self { counts: counts.clone(), clock, begun: Mutex::default() }
+        Self { counts: counts.clone(), clock, patience: ENDS_WITHIN, begun: Mutex::default() }
     }
 
     /// What a configuration wants recorded, and where; `None`: nothing. A file that is written to goes on as it is. May
-    /// wait until what was noted before is in the file.
+    /// wait, 10 s at most, until what was noted before is in the file.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, or something else writes it; no thread can be started.
+    /// The file cannot be opened, or is written already; no thread can be started.
     pub fn open(&self, audit: &Audit) -> Result<Option<Recording>, RecordError> {
         let Some(path) = &audit.file else { return Ok(None) };
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.runs.retain(|run| !run.thread.is_finished());
-        let to = match begun.deliveries(path) {
+        begun.forget_ended();
+        let to = match begun.deliveries(path, self.patience)? {
             Some(running) => {
                 running.rotation.change(audit.rotate, audit.keep);
                 running
@@ -77,39 +100,77 @@ impl Records {
     }
 
     fn begin(&self, begun: &mut Begun, path: &Path, audit: &Audit) -> Result<Arc<Deliveries>, RecordError> {
-        let unusable = |source| RecordError { path: path.to_owned(), source };
-        let (queue, entries) = mpsc::channel(QUEUE);
+        let unwritable = |source| RecordError::Unwritable { path: path.to_owned(), source };
+        let (queue, entries) = channel(QUEUE);
         let rotation = Arc::new(Rotation::new(audit.rotate, audit.keep));
         let trouble = Arc::new(Trouble::new(&self.counts));
         let file = RecordFile::new(path.to_owned(), Arc::clone(&rotation));
         let clock = Arc::clone(&self.clock);
         let run = begun.name(clock.now());
-        let recorder = Recorder::begin(file, run, Arc::clone(&trouble), clock).map_err(unusable)?;
-        let thread = thread::Builder::new().name("deliveries".to_owned());
-        let thread = thread.spawn(move || recorder.run(entries)).map_err(unusable)?;
+        let recorder = Recorder::begin(file, run, Arc::clone(&trouble), clock).map_err(unwritable)?;
+        let (tell, ended) = mpsc::sync_channel(1);
+        let work = move || {
+            recorder.run(entries);
+            // Nobody waits any more where this fails.
+            let _ = tell.send(());
+        };
+        thread::Builder::new().name("deliveries".to_owned()).spawn(work).map_err(unwritable)?;
         let deliveries = Arc::new(Deliveries { rotation, queue, trouble });
-        begun.runs.push(Run { deliveries: Arc::downgrade(&deliveries), path: path.to_owned(), thread });
+        begun.runs.push(Run { deliveries: Arc::downgrade(&deliveries), path: path.to_owned(), ended });
         Ok(deliveries)
     }
 
-    /// Waits until all is written that was noted: nobody may refer to a recording any more. Whether all went well.
+    /// Waits, 10 s at most, until all is written that was noted: nobody may refer to a recording any more. Whether all of it
+    /// is, and no thread ever died.
     pub fn end(&self) -> bool {
-        let runs = std::mem::take(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner).runs);
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + self.patience;
         // Each is waited for, whatever became of the others.
-        runs.into_iter().map(|run| run.thread.join()).filter(Result::is_err).count() == 0
+        for run in std::mem::take(&mut begun.runs) {
+            let ended = run.ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+            begun.has_died |= ended.is_err();
+            if ended == Err(RecvTimeoutError::Timeout) {
+                let path = run.path.display();
+                tracing::error!(%path, "the record of deliveries is not at its end, as if its disk hung: it is given up");
+            }
+        }
+        !begun.has_died
     }
 }
 
 impl Begun {
+    /// Those that are at their end are waited for no more.
+    fn forget_ended(&mut self) {
+        self.runs.retain(|run| match run.ended.try_recv() {
+            Err(TryRecvError::Empty) => true,
+            Ok(()) => false,
+            Err(TryRecvError::Disconnected) => {
+                self.has_died = true;
+                false
+            }
+        });
+    }
+
     /// The file where it is written to now; one that is being ended is waited for.
-    fn deliveries(&mut self, path: &Path) -> Option<Arc<Deliveries>> {
-        let at = self.runs.iter().position(|run| run.path == path)?;
-        if let Some(running) = self.runs[at].deliveries.upgrade() {
-            return Some(running);
+    fn deliveries(
+        &mut self,
+        path: &Path,
+        patience: Duration,
+    ) -> Result<Option<Arc<Deliveries>>, RecordError> {
+        let Some(at) = self.runs.iter().position(|run| run.path == path) else { return Ok(None) };
+        let running = self.runs[at].deliveries.upgrade();
+        if let Some(running) = running.filter(|running| !running.queue.is_closed()) {
+            return Ok(Some(running));
         }
-        // That it ended badly was said where it did.
-        let _ = self.runs.swap_remove(at).thread.join();
-        None
+        match self.runs[at].ended.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(RecordError::StillWritten { path: path.to_owned() });
+            }
+            Err(RecvTimeoutError::Disconnected) => self.has_died = true,
+            Ok(()) => {}
+        }
+        self.runs.swap_remove(at);
+        Ok(None)
     }
 
     /// Another name for each run: the time, or a moment later.

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Condvar;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -8,7 +9,10 @@ use super::file::{Durability, RecordFile};
 use super::*;
 use crate::config::Audit;
 use crate::metrics::Metrics;
-use crate::model::SystemClock;
+use crate::model::{Clock, SystemClock};
+
+/// Longer than any thread of a test takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Kept {
     folder: TempDir,
@@ -293,4 +297,85 @@ fn a_file_that_is_written_to_is_put_aside_as_the_next_configuration_says() {
     assert!(kept.files().len() > 1, "{:?}", kept.files());
     assert_eq!(runs(&kept.lines()).len(), 1, "and it is the same run");
     assert_eq!(numbers(&kept.lines()), [0, 1, 2, 3]);
+}
+
+/// What the thread that writes finds when it asks for the time, whatever the disk is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Writes,
+    Hangs,
+    Dies,
+}
+
+/// A clock by which that thread meets its fate.
+#[derive(Debug)]
+struct Doom(Mutex<Fate>, Condvar);
+
+impl Doom {
+    fn set(&self, fate: Fate) {
+        *self.0.lock().unwrap() = fate;
+        self.1.notify_all();
+    }
+}
+
+impl Clock for Doom {
+    fn now(&self) -> Timestamp {
+        if std::thread::current().name() == Some("deliveries") {
+            let fate = self.0.lock().unwrap();
+            let fate = *self.1.wait_while(fate, |fate| *fate == Fate::Hangs).unwrap();
+            assert!(fate == Fate::Writes, "this thread dies in a test");
+        }
+        SystemClock.now()
+    }
+}
+
+/// A record whose thread hangs or dies on command, and whose end is waited for so long.
+fn doomed(patience: Duration) -> (Kept, Arc<Doom>) {
+    let doom = Arc::new(Doom(Mutex::new(Fate::Writes), Condvar::new()));
+    let mut kept = Kept::new(1 << 20, 10);
+    kept.records = Records::new(&kept.metrics.access.deliveries, Arc::clone(&doom) as _);
+    kept.records.patience = patience;
+    (kept, doom)
+}
+
+#[test]
+fn a_file_whose_disk_hangs_is_not_waited_for_without_end_and_taken_up_again_when_it_does_not() {
+    let (mut kept, doom) = doomed(Duration::ZERO);
+    let running = kept.start();
+    doom.set(Fate::Hangs);
+    running.note(delivery("a.zip"));
+    drop(running);
+    let error = kept.records.open(&kept.audit).unwrap_err().to_string();
+    assert!(error.contains("deliveries.jsonl") && error.contains("still being written"), "{error}");
+    doom.set(Fate::Writes);
+    kept.records.patience = PATIENCE;
+    kept.end(kept.start());
+    let runs = runs(&kept.lines());
+    assert_eq!(runs.iter().map(|(_, numbers)| numbers.len()).collect::<Vec<_>>(), [3, 2], "{runs:?}");
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_disk_that_hangs_and_is_a_bad_one() {
+    let (kept, doom) = doomed(Duration::ZERO);
+    let running = kept.start();
+    doom.set(Fate::Hangs);
+    drop(running);
+    assert!(!kept.records.end());
+    doom.set(Fate::Writes);
+}
+
+#[tokio::test]
+async fn after_a_thread_that_died_another_run_begins_and_the_end_is_a_bad_one() {
+    let (kept, doom) = doomed(PATIENCE);
+    let running = kept.start();
+    doom.set(Fate::Dies);
+    assert!(!running.record(delivery("a.zip")).await);
+    running.queue.closed().await;
+    doom.set(Fate::Writes);
+    let again = kept.start();
+    assert!(again.record(delivery("b.zip")).await);
+    drop((running, again));
+    assert!(!kept.records.end());
+    let runs = runs(&kept.lines());
+    assert_eq!(runs.iter().map(|(_, numbers)| numbers.len()).collect::<Vec<_>>(), [1, 3], "{runs:?}");
 }
