@@ -28,6 +28,7 @@ use arc_swap::ArcSwapOption;
 use ipnet::IpNet;
 use prometheus::IntCounterVec;
 use serde::{Serialize, Serializer};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -40,6 +41,8 @@ pub use records::{RecordError, Records};
 const QUEUE: usize = 4096;
 /// How long an answer waits until it is recorded.
 const RECORDED_WITHIN: Duration = Duration::from_secs(10);
+/// Why nothing can be recorded by whoever still has this record.
+const DIED: &str = "the thread that writes the file has died: reload, or restart the service";
 /// How often it is said in the log that records are lost.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -106,8 +109,10 @@ pub struct Deliveries {
 impl Deliveries {
     /// Records one as soon as may be. What cannot be recorded is counted and lost. Never waits.
     pub fn note(&self, delivery: Delivery) {
-        if self.queue.try_send(Entry { delivery, waiting: None }).is_err() {
-            self.trouble.lost(1, "more was given out than the disk could take");
+        match self.queue.try_send(Entry { delivery, waiting: None }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.trouble.lost(1, "more was given out than the disk could take"),
+            Err(TrySendError::Closed(_)) => self.trouble.lost(1, DIED),
         }
     }
 
@@ -118,16 +123,19 @@ impl Deliveries {
             self.queue.send(Entry { delivery, waiting: Some(waiting) }).await.ok()?;
             recorded.await.ok()
         };
-        let recorded = timeout(RECORDED_WITHIN, recording).await.ok().flatten().unwrap_or(false);
-        if !recorded {
-            self.trouble.refused();
-        }
-        recorded
+        let recorded = timeout(RECORDED_WITHIN, recording).await;
+        let error = match recorded {
+            Ok(Some(true)) => return true,
+            Ok(None) => Some(Arc::new(DIED.to_owned())),
+            Ok(Some(false)) | Err(_) => self.error(),
+        };
+        self.trouble.refused(error.as_ref().map_or("the disk is too slow", |error| error.as_str()));
+        false
     }
 
-    /// Why the file could not be written at the last try.
+    /// Why the file could not be written at the last try, or cannot be any more.
     pub fn error(&self) -> Option<Arc<String>> {
-        self.trouble.error.load_full()
+        if self.queue.is_closed() { Some(Arc::new(DIED.to_owned())) } else { self.trouble.error.load_full() }
     }
 }
 
@@ -174,10 +182,8 @@ impl Trouble {
     }
 
     /// An answer was not given, because it could not be recorded.
-    fn refused(&self) {
+    fn refused(&self, why: &str) {
         self.records.with_label_values(&["refused"]).inc();
-        let error = self.error.load_full();
-        let why = error.as_ref().map_or("the disk is too slow", |error| error.as_str());
         self.tell("downloads are refused, because they cannot be recorded", why);
     }
 

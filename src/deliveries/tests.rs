@@ -379,3 +379,49 @@ async fn after_a_thread_that_died_another_run_begins_and_the_end_is_a_bad_one() 
     let runs = runs(&kept.lines());
     assert_eq!(runs.iter().map(|(_, numbers)| numbers.len()).collect::<Vec<_>>(), [1, 3], "{runs:?}");
 }
+
+/// What was written into the log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is said when a delivery is noted, and when one is recorded, and no thread or a hanging one writes them.
+async fn said(is_dead: bool) -> [String; 2] {
+    let log = Log::default();
+    let into = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || into.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut said = [String::new(), String::new()];
+    for (waits, said) in said.iter_mut().enumerate() {
+        let (deliveries, entries, _metrics) = unwritten(1);
+        let _entries = (!is_dead).then_some(entries);
+        if waits == 1 {
+            assert!(!deliveries.record(delivery("a.zip")).await);
+        } else {
+            (0..2).for_each(|_| deliveries.note(delivery("a.zip")));
+        }
+        assert_eq!(deliveries.error().is_some(), is_dead);
+        *said = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+    }
+    said
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_died_is_not_told_as_a_disk_that_is_slow() {
+    let [lost, refused] = said(true).await;
+    assert!(lost.contains("are lost") && lost.contains("has died") && !lost.contains("disk"), "{lost}");
+    assert!(refused.contains("are refused") && refused.contains("has died"), "{refused}");
+    let [lost, refused] = said(false).await;
+    assert!(lost.contains("are lost") && lost.contains("than the disk could take"), "{lost}");
+    assert!(refused.contains("are refused") && refused.contains("too slow"), "{refused}");
+}
