@@ -12,12 +12,12 @@ use tokio::sync::mpsc::channel;
 
 use super::file::{RecordFile, Rotation};
 use super::recorder::Recorder;
-use super::{Deliveries, QUEUE, Recording, Trouble};
+use super::{DIED, Deliveries, QUEUE, Recording, Trouble};
 use crate::config::Audit;
 use crate::model::{Clock, Timestamp};
 
-/// How long is waited for a thread that ends: longer than any disk takes that does not hang.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// How long is waited for a thread's first line, and for its end: longer than any disk takes that does not hang.
+const DISK_WITHIN: Duration = Duration::from_secs(10);
 
 /// The record of deliveries cannot be begun.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +33,10 @@ pub enum RecordError {
         /// Why not.
         source: io::Error,
     },
-    /// What was noted before is not in the file yet.
+    /// It takes too long: what was noted before, or the first line of a run, is not in the file yet.
     #[error(
-        "audit.file {} is still being written with what was noted before, as if its disk hung: look after the disk and \
-         reload then, or name a file on another one", path.display()
+        "audit.file {} is still being written, as if its disk hung: look after the disk and try again, or name a file \
+         on another one", path.display()
     )]
     StillWritten {
         /// The file.
@@ -49,7 +49,7 @@ pub struct Records {
     /// By outcome.
     counts: IntCounterVec,
     clock: Arc<dyn Clock>,
-    /// How long a thread that ends is waited for.
+    /// How long a thread is waited for that begins or ends.
     pub(super) patience: Duration,
     begun: Mutex<Begun>,
 }
@@ -76,11 +76,11 @@ struct Run {
 impl Records {
     /// Nothing is opened yet. `counts` counts lines by outcome.
     pub fn new(counts: &IntCounterVec, clock: Arc<dyn Clock>) -> Self {
-        Self { counts: counts.clone(), clock, patience: ENDS_WITHIN, begun: Mutex::default() }
+        Self { counts: counts.clone(), clock, patience: DISK_WITHIN, begun: Mutex::default() }
     }
 
     /// What a configuration wants recorded, and where; `None`: nothing. A file that is written to goes on as it is. May
-    /// wait, 10 s at most, until what was noted before is in the file.
+    /// wait, 10 s at most each, until what was noted before is in the file, and the first line of a run.
     ///
     /// # Errors
     ///
@@ -105,19 +105,28 @@ impl Records {
         let rotation = Arc::new(Rotation::new(audit.rotate, audit.keep));
         let trouble = Arc::new(Trouble::new(&self.counts));
         let file = RecordFile::new(path.to_owned(), Arc::clone(&rotation));
-        let clock = Arc::clone(&self.clock);
-        let run = begun.name(clock.now());
-        let recorder = Recorder::begin(file, run, Arc::clone(&trouble), clock).map_err(unwritable)?;
-        let (tell, ended) = mpsc::sync_channel(1);
+        let (run, clock) = (begun.name(self.clock.now()), Arc::clone(&self.clock));
+        let deliveries = Arc::new(Deliveries { rotation, queue, trouble: Arc::clone(&trouble) });
+        let (tell_first, first_line) = mpsc::sync_channel(1);
+        let (tell_end, ended) = mpsc::sync_channel(1);
+        // Where telling fails, nobody waits any more.
         let work = move || {
-            recorder.run(entries);
-            // Nobody waits any more where this fails.
-            let _ = tell.send(());
+            match Recorder::begin(file, run, trouble, clock) {
+                Ok(recorder) => {
+                    let _ = tell_first.send(Ok(()));
+                    recorder.run(entries);
+                }
+                Err(error) => drop(tell_first.send(Err(error))),
+            }
+            let _ = tell_end.send(());
         };
         thread::Builder::new().name("deliveries".to_owned()).spawn(work).map_err(unwritable)?;
-        let deliveries = Arc::new(Deliveries { rotation, queue, trouble });
         begun.runs.push(Run { deliveries: Arc::downgrade(&deliveries), path: path.to_owned(), ended });
-        Ok(deliveries)
+        match first_line.recv_timeout(self.patience) {
+            Ok(written) => written.map(|()| deliveries).map_err(unwritable),
+            Err(RecvTimeoutError::Timeout) => Err(RecordError::StillWritten { path: path.to_owned() }),
+            Err(RecvTimeoutError::Disconnected) => Err(unwritable(io::Error::other(DIED))),
+        }
     }
 
     /// Waits, 10 s at most, until all is written that was noted: nobody may refer to a recording any more. Whether all of it

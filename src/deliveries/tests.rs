@@ -329,20 +329,20 @@ impl Clock for Doom {
     }
 }
 
-/// A record whose thread hangs or dies on command, and whose end is waited for so long.
-fn doomed(patience: Duration) -> (Kept, Arc<Doom>) {
+/// A record whose thread hangs or dies on command.
+fn doomed() -> (Kept, Arc<Doom>) {
     let doom = Arc::new(Doom(Mutex::new(Fate::Writes), Condvar::new()));
     let mut kept = Kept::new(1 << 20, 10);
     kept.records = Records::new(&kept.metrics.access.deliveries, Arc::clone(&doom) as _);
-    kept.records.patience = patience;
     (kept, doom)
 }
 
 #[test]
 fn a_file_whose_disk_hangs_is_not_waited_for_without_end_and_taken_up_again_when_it_does_not() {
-    let (mut kept, doom) = doomed(Duration::ZERO);
+    let (mut kept, doom) = doomed();
     let running = kept.start();
     doom.set(Fate::Hangs);
+    kept.records.patience = Duration::ZERO;
     running.note(delivery("a.zip"));
     drop(running);
     let error = kept.records.open(&kept.audit).unwrap_err().to_string();
@@ -355,10 +355,25 @@ fn a_file_whose_disk_hangs_is_not_waited_for_without_end_and_taken_up_again_when
 }
 
 #[test]
+fn a_file_on_a_disk_that_hangs_is_not_waited_for_without_end_when_it_is_begun() {
+    let (mut kept, doom) = doomed();
+    doom.set(Fate::Hangs);
+    kept.records.patience = Duration::ZERO;
+    let error = kept.records.open(&kept.audit).unwrap_err().to_string();
+    assert!(error.contains("deliveries.jsonl") && error.contains("still being written"), "{error}");
+    doom.set(Fate::Writes);
+    kept.records.patience = PATIENCE;
+    kept.end(kept.start());
+    let runs = runs(&kept.lines());
+    assert_eq!(runs.iter().map(|(_, numbers)| numbers.len()).collect::<Vec<_>>(), [2, 2], "{runs:?}");
+}
+
+#[test]
 fn the_end_does_not_wait_for_a_disk_that_hangs_and_is_a_bad_one() {
-    let (kept, doom) = doomed(Duration::ZERO);
+    let (mut kept, doom) = doomed();
     let running = kept.start();
     doom.set(Fate::Hangs);
+    kept.records.patience = Duration::ZERO;
     drop(running);
     assert!(!kept.records.end());
     doom.set(Fate::Writes);
@@ -366,7 +381,7 @@ fn the_end_does_not_wait_for_a_disk_that_hangs_and_is_a_bad_one() {
 
 #[tokio::test]
 async fn after_a_thread_that_died_another_run_begins_and_the_end_is_a_bad_one() {
-    let (kept, doom) = doomed(PATIENCE);
+    let (kept, doom) = doomed();
     let running = kept.start();
     doom.set(Fate::Dies);
     assert!(!running.record(delivery("a.zip")).await);
