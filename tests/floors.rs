@@ -45,6 +45,14 @@ fn files_and_functions_stay_short() {
 }
 
 #[test]
+fn the_reference_of_the_configuration_stays_short() {
+    report(
+        length_faults(Path::new("config/reference.toml"), include_str!("../config/reference.toml"))
+            .into_iter(),
+    );
+}
+
+#[test]
 fn no_test_sleeps_or_is_ignored() {
     let tests = sources("tests");
     assert!(!tests.is_empty());

@@ -61,8 +61,8 @@ impl Locator {
         }
     }
 
-    /// A locator with these network rules over databases that are loaded. Reads range files, so it blocks.
-    fn with_geoip(
+    /// A locator with other network rules over the same databases. Reads range files, so it blocks.
+    pub fn with_geoip(
         geo: Arc<GeoRanges>,
         networks: &[ClientNetwork],
         regions: &[Region],
@@ -104,6 +104,11 @@ impl Locator {
     /// Whether there is a database of places; without one, only network rules tell clients apart.
     pub fn has_geoip(&self) -> bool {
         self.geo.has_places()
+    }
+
+    /// The compiled databases, for [`Locator::with_geoip`].
+    pub fn geoip(&self) -> &Arc<GeoRanges> {
+        &self.geo
     }
 
     /// What this was made of.
