@@ -105,12 +105,12 @@ impl Public {
         let moment = Moment::of(&*self.clock);
         let inquiry = inquiry(snapshot, request, connection, &moment);
         let answer = answer(snapshot, &inquiry);
-        if let Some(passage) = &answer.passage
-            && let Some(waits) = self.waits(snapshot, passage, patience)
-        {
-            return (answer.response, Some(waits));
+        if let Some(passage) = &answer.passage {
+            if let Some(waits) = self.waits(snapshot, passage, patience) {
+                return (answer.response, Some(waits));
+            }
+            note(snapshot, &inquiry, &answer);
         }
-        self.note(snapshot, &inquiry, &answer);
         self.count(snapshot, &inquiry, &answer, moment.began);
         (answer.response, None)
     }
@@ -153,15 +153,6 @@ impl Public {
         }
         if passage.shut_out {
             access.regressions.with_label_values(&[product()]).inc();
-        }
-    }
-
-    /// Records an answer that nothing waits for.
-    fn note(&self, snapshot: &Snapshot, inquiry: &Inquiry<'_>, answer: &Answer<'_>) {
-        if let Some(recording) = &snapshot.recording
-            && let Some(delivery) = delivery(snapshot, inquiry, answer)
-        {
-            recording.to.note(delivery);
         }
     }
 
@@ -308,6 +299,15 @@ fn refuse<'s>(answer: Answer<'s>, denial: Denial, inquiry: &Inquiry<'_>) -> Answ
     let facts = Facts { outcome: Outcome::Denied, mirror: None, ..answer.facts };
     let passage = answer.passage.map(|passage| Passage { denial: Some(denial), ..passage });
     Answer { response: refusal(denial, inquiry), facts, passage }
+}
+
+/// Records an answer that nothing waits for.
+fn note(snapshot: &Snapshot, inquiry: &Inquiry<'_>, answer: &Answer<'_>) {
+    if let Some(recording) = &snapshot.recording
+        && let Some(delivery) = delivery(snapshot, inquiry, answer)
+    {
+        recording.to.note(delivery);
+    }
 }
 
 /// What is recorded of an answer that leads to a file of a product that is not for everybody.
