@@ -353,6 +353,26 @@ async fn a_ticket_ends_with_its_rule_and_is_good_where_that_gives_the_file() {
     assert_eq!(site.metric(region).await, 1.0);
 }
 
+/// What the page sends.
+fn form(token: &str, path: &str) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("token", token).append_pair("path", path).finish()
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_long_a_browser_keeps_a_token() {
+    let mut site = started("").await;
+    let is_kept = async |site: &Site, age: &str| {
+        let answer = site.form("/-/session", &form(&token(), FILE), &BROWSER).await;
+        answer.header("set-cookie").contains(&format!("; Max-Age={age};"))
+    };
+    assert!(!is_kept(&site, "120").await);
+    site.plan.more += "[tickets]\nsession = \"2m\"\n";
+    site.write_config();
+    site.reload();
+    site.until("it is kept for two minutes", async || is_kept(&site, "120").await.then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_browser_gets_a_page_that_takes_a_token_and_then_the_file() {
     let site = started("").await;
@@ -363,10 +383,6 @@ async fn a_browser_gets_a_page_that_takes_a_token_and_then_the_file() {
     for part in ["method=\"post\" action=\"/-/session\"", "type=\"password\"", &format!("value=\"{FILE}\"")] {
         assert!(page.text().contains(part), "{part}: {}", page.text());
     }
-    let form = |token: &str, path: &str| {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("token", token).append_pair("path", path).finish()
-    };
     let answer = site.form("/-/session", &form(&token(), FILE), &BROWSER).await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (303, FILE));
     let cookie = answer.header("set-cookie").to_owned();
