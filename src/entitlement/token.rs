@@ -21,8 +21,8 @@ pub const TOKEN_MAX: usize = 8 * 1024;
 const TOKEN_ID_MAX: usize = 256;
 /// How long it is known what the bearer of an id has taken that comes with many tokens.
 const COUNTED_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// Most keys that are tried for a token: with RSA of 4096 bits one takes some 60 µs, and whoever makes up tokens that name
-/// no key has all of them tried.
+/// Most keys that are tried for a token: one costs more than all the rest of an answer (`load-tests/run --only private`), and
+/// whoever makes up tokens that name no key has all of them tried.
 const TRIED_MAX: usize = 3;
 const _: () = assert!(SECRETS_MAX <= TRIED_MAX, "every shared secret is believed");
 

@@ -61,8 +61,7 @@ impl Pair {
         }
     }
 
-    /// Of RSA the same for the same message (RFC 8017 section 8.2, about 1 ms with 2048 bits), of ECDSA another each time
-    /// (about 30 µs).
+    /// Of RSA the same for the same message (RFC 8017 section 8.2), of ECDSA another each time.
     fn sign(&self, message: &[u8]) -> Box<[u8]> {
         match self {
             Self::Rsa(key) => {
